@@ -1,1 +1,46 @@
-//! runtime
+//! The runtime of trioxide: tasks, scheduler, scopes, nurseries, timers and the thread pool.
+//!
+//! Five flows, each readable in one direction:
+//! - wake → queue → worker → poll → park: [`task`], [`scheduler`]
+//! - spawn → nursery → scheduler: [`nursery`](mod@nursery)
+//! - cancel → scope tree → waiters → poll → drop: [`scope`]
+//! - deadline → timer → scope: [`time`]
+//! - readiness → driver → waker: [`lowlevel`]
+//!
+//! Users take all of this from the crate `trioxide`.
+#![allow(rustdoc::private_intra_doc_links)]
+
+mod blocking;
+mod checkpoint;
+mod context;
+mod list;
+pub mod lowlevel;
+mod nursery;
+mod primitives;
+mod runtime;
+mod scheduler;
+mod scope;
+mod task;
+mod time;
+
+pub use blocking::blocking;
+pub use checkpoint::checkpoint;
+pub use nursery::{
+    BodyOutput, Closed, ErrorGroup, Failure, Nursery, NurseryError, Origin, Scope, TaskBuilder, TaskOutput, nursery,
+    nursery_with,
+};
+pub use runtime::{Builder, Runtime, run};
+pub use scope::{
+    CancelReason, CancelScope, CancelSource, Cancelled, ScopeHandle, TooSlow, fail_after, fail_at, finally,
+    move_on_after, move_on_at, shield, stopping, until_stopping,
+};
+pub use task::{Task, TaskId};
+#[cfg(loom)]
+#[doc(hidden)]
+pub mod models {
+    //! What the loom models are made of.
+    pub use crate::scheduler::idle::{Idle, Risen};
+    pub use crate::scope::live::Live;
+    pub use crate::task::state::{Completed, HandleStep, Notify, State, Stopped};
+}
+pub use time::{Clock, Sleep, now, sleep, sleep_forever, sleep_until};

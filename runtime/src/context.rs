@@ -1,0 +1,157 @@
+//! What the running thread is doing: for which worker, in which task, inside which scope, with how much budget left.
+//!
+//! Set by the worker for the poll of a task, narrowed by each scope for the poll of its inside, and restored on the way out, also
+//! by a panic.
+//!
+//! Invariant **C1**: while `task` is set, the task, `node` and `worker` outlive the frame that set them; whoever reads one here uses it
+//! only before that frame returns.
+#![allow(unsafe_code)]
+
+use std::cell::Cell;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+
+use crate::scheduler::Worker;
+use crate::scope::Node;
+use crate::task::Header;
+
+struct Context {
+    worker: Cell<*const Worker>,
+    task: Cell<*const Header>,
+    node: Cell<*const Node>,
+    budget: Cell<u32>,
+}
+
+thread_local! {
+    static CONTEXT: Context = const {
+        Context {
+            worker: Cell::new(ptr::null()),
+            task: Cell::new(ptr::null()),
+            node: Cell::new(ptr::null()),
+            budget: Cell::new(0),
+        }
+    };
+}
+
+/// Runs `f` as the worker of this thread.
+pub(crate) fn with_worker<R>(worker: &Worker, f: impl FnOnce() -> R) -> R {
+    struct Reset;
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            CONTEXT.with(|context| context.worker.set(ptr::null()));
+        }
+    }
+    CONTEXT.with(|context| context.worker.set(worker));
+    let _reset = Reset;
+    f()
+}
+
+/// The worker that this thread is, if any.
+pub(crate) fn worker<R>(f: impl FnOnce(Option<&Worker>) -> R) -> R {
+    let worker = CONTEXT.try_with(|context| context.worker.get()).unwrap_or(ptr::null());
+    // SAFETY: C1: set by a frame of this thread that has not returned.
+    f(unsafe { worker.as_ref() })
+}
+
+/// Runs `f` as a poll of `task`, with `node` as the current node.
+pub(crate) fn with_task<R>(task: NonNull<Header>, node: &Node, budget: u32, f: impl FnOnce() -> R) -> R {
+    struct Reset(*const Header, *const Node, u32);
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            CONTEXT.with(|context| {
+                context.task.set(self.0);
+                context.node.set(self.1);
+                context.budget.set(self.2);
+            });
+        }
+    }
+    let _reset = CONTEXT.with(|context| {
+        Reset(context.task.replace(task.as_ptr()), context.node.replace(node), context.budget.replace(budget))
+    });
+    f()
+}
+
+/// Runs `f` with `node` as the current node.
+pub(crate) fn with_node<R>(node: &Node, f: impl FnOnce() -> R) -> R {
+    struct Reset(*const Node);
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            CONTEXT.with(|context| context.node.set(self.0));
+        }
+    }
+    let _reset = Reset(CONTEXT.with(|context| context.node.replace(node)));
+    f()
+}
+
+/// Whether this thread is polling a task.
+pub(crate) fn in_task() -> bool {
+    CONTEXT.with(|context| !context.task.get().is_null())
+}
+
+/// The task that is being polled.
+#[track_caller]
+pub(crate) fn task(operation: &str) -> NonNull<Header> {
+    NonNull::new(CONTEXT.with(|context| context.task.get()).cast_mut()).unwrap_or_else(|| outside(operation))
+}
+
+/// Whether the task that is being polled has been woken meanwhile, and so will be polled again.
+pub(crate) fn task_is_due() -> bool {
+    let task = CONTEXT.with(|context| context.task.get());
+    // SAFETY: C1.
+    unsafe { task.as_ref() }.is_some_and(|task| task.state.is_notified())
+}
+
+/// Whether the code that is running stands in a cancelled scope.
+pub(crate) fn is_cancelled() -> bool {
+    let node = CONTEXT.with(|context| context.node.get());
+    // SAFETY: C1.
+    unsafe { node.as_ref() }.is_some_and(Node::is_effective)
+}
+
+/// The node below which a new scope of the running task hangs.
+#[track_caller]
+pub(crate) fn scope_node(operation: &str) -> Arc<Node> {
+    let task = task(operation);
+    let node = CONTEXT.with(|context| context.node.get());
+    // SAFETY: C1.
+    let header = unsafe { task.as_ref() };
+    if ptr::eq(node, header.base()) {
+        let own = header.own_node_or_make();
+        CONTEXT.with(|context| context.node.set(&raw const *own));
+        return own;
+    }
+    // SAFETY: C1: the node is alive now, and every node lives in an `Arc`.
+    unsafe {
+        Arc::increment_strong_count(node);
+        Arc::from_raw(node)
+    }
+}
+
+/// The gate of every leaf; see `lowlevel::poll_checkpoint`.
+#[inline]
+#[track_caller]
+pub(crate) fn poll_checkpoint(cx: &mut TaskContext<'_>, operation: &'static str) -> Poll<()> {
+    CONTEXT.with(|context| {
+        // SAFETY: C1.
+        let Some(node) = (unsafe { context.node.get().as_ref() }) else { outside(operation) };
+        if node.is_effective() {
+            return Poll::Pending;
+        }
+        let budget = context.budget.get();
+        if budget == 0 {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        context.budget.set(budget - 1);
+        Poll::Ready(())
+    })
+}
+
+#[cold]
+#[track_caller]
+pub(crate) fn outside(operation: &str) -> ! {
+    panic!(
+        "trioxide: `{operation}` was called outside a run; call it from a future that `trioxide::run` (or `Runtime::run`, or a nursery's `spawn`) runs"
+    )
+}

@@ -1,0 +1,221 @@
+//! The future of a nursery: polls the body in place, then waits until every child has ended.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use super::{
+    BodyOutput, ErrorGroup, Failure, Nursery, NurseryError, Origin, body_gone, open, pass_up, report_error,
+    report_panic,
+};
+use crate::context;
+use crate::scope::guard::Settled;
+use crate::scope::node::flag::{CHILD_CUT, CLOSED, ORPHANED};
+use crate::scope::{CancelReason, CancelSource, Node};
+
+/// Opens a nursery, runs `body` in it, and waits until every child has ended.
+///
+/// `body` gets the [`Nursery`] to spawn into, is polled in place and so may borrow what surrounds it. Children run on any worker and own what they
+/// use (or borrow from the nursery: [`nursery_with`](crate::nursery_with)).
+///
+/// A body of `()` has children that cannot fail, and gives `()`. A body of `Result<T, E>` has children that may fail with whatever converts into
+/// `E`, and gives `Result<T, NurseryError<E>>`. After Trio's `open_nursery`.
+///
+/// # Errors
+///
+/// If the body or a child fails, the rest is cancelled and joined, and all errors come out together as [`NurseryError::Failed`]. If the nursery
+/// itself was cancelled before its body had a value: [`NurseryError::Cancelled`]. A body that has completed gives its value, even if children were
+/// cancelled afterwards.
+///
+/// # Cancellation
+///
+/// If a scope around is cancelled, body and children are, the nursery waits for the children to unwind, and is then dropped by that scope; errors and
+/// panics of the unwinding still come out. If something else drops the future (a foreign `select!`), the children are
+/// cancelled, and the *task* does not end before they have; a panic of theirs becomes the task's, their errors are dropped with the future that
+/// would have told of them. If the future is forgotten, its children run on, inside the task.
+///
+/// Opening and closing is not a checkpoint by itself: a nursery that has nothing to wait for does not suspend.
+///
+/// # Panics
+///
+/// When polled outside a run. A panic in the body or in a child cancels the rest, and is resumed here when all have ended (the first, if there are
+/// several; the others were reported by the panic hook).
+///
+/// ```
+/// use trioxide_runtime::{NurseryError, nursery, run};
+/// let sum: Result<u32, NurseryError<std::num::ParseIntError>> = run(nursery(async |n| {
+///     let a = n.spawn(async { "40".parse::<u32>() });
+///     let b = n.spawn(async { "2".parse::<u32>() });
+///     Ok(a.await.unwrap_or(0) + b.await.unwrap_or(0))
+/// }));
+/// assert_eq!(sum.unwrap(), 42);
+/// ```
+pub fn nursery<E, F, Fut>(body: F) -> impl Future<Output = <Fut::Output as BodyOutput<E>>::Joined>
+where
+    E: Send + 'static,
+    F: FnOnce(Nursery<E>) -> Fut,
+    Fut: Future,
+    Fut::Output: BodyOutput<E>,
+{
+    async move {
+        let opened = Opened::open("nursery");
+        let body = body(Nursery::new(Arc::clone(&opened.node)));
+        Joining::new(opened, body).await
+    }
+}
+
+/// An open nursery that its future has charge of.
+pub(super) struct Opened {
+    pub(super) node: Arc<Node>,
+}
+
+impl Opened {
+    pub(super) fn open(operation: &str) -> Self {
+        Self { node: open(operation) }
+    }
+}
+
+impl Drop for Opened {
+    /// Nothing to do after an end; otherwise the future was dropped half-way, and the children are to unwind.
+    fn drop(&mut self) {
+        let node = &self.node;
+        if !node.has(CLOSED) {
+            node.cancel(CancelReason::of(CancelSource::Dropped));
+        }
+        let panic = {
+            let mut inner = node.inner.lock();
+            node.set(ORPHANED);
+            inner.extra.as_mut().and_then(|extra| extra.panic.take())
+        };
+        if let Some(panic) = panic {
+            pass_up(node, panic);
+        }
+        body_gone(node);
+        node.let_go();
+        node.detach();
+    }
+}
+
+pin_project! {
+    /// See the module. The body is declared first, so it is dropped before the nursery is given up.
+    pub(super) struct Joining<Fut, E>
+    where
+        Fut: Future,
+        Fut::Output: BodyOutput<E>,
+    {
+        #[pin]
+        body: Option<Fut>,
+        value: Option<<Fut::Output as BodyOutput<E>>::Value>,
+        opened: Opened,
+    }
+}
+
+impl<Fut, E> Joining<Fut, E>
+where
+    Fut: Future,
+    Fut::Output: BodyOutput<E>,
+{
+    pub(super) fn new(opened: Opened, body: Fut) -> Self {
+        Self { body: Some(body), value: None, opened }
+    }
+}
+
+impl<Fut, E> Future for Joining<Fut, E>
+where
+    E: Send + 'static,
+    Fut: Future,
+    Fut::Output: BodyOutput<E>,
+{
+    type Output = <Fut::Output as BodyOutput<E>>::Joined;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.opened.node.answer();
+        if self.body.is_some() && self.as_mut().poll_body(cx).is_pending() {
+            return Poll::Pending;
+        }
+        let this = self.project();
+        let node = &this.opened.node;
+        if !node.has(CLOSED) {
+            // Register first, then look (`scope::node` N3).
+            node.set_owner(cx.waker());
+            node.hold();
+            if !node.has(CLOSED) {
+                return Poll::Pending;
+            }
+        }
+        node.let_go();
+        match ended::<E>(node) {
+            Ended::Panicked(panic) => resume_unwind(panic),
+            Ended::Failed(group) => Poll::Ready(Fut::Output::join(Err(NurseryError::Failed(group)))),
+            // The scope around drops us here, unless nothing in here was cut by it.
+            Ended::Quietly if context::is_cancelled() && (this.value.is_none() || node.has(CHILD_CUT)) => Poll::Pending,
+            Ended::Quietly => Poll::Ready(Fut::Output::join(match this.value.take() {
+                Some(value) => Ok(value),
+                None => Err(NurseryError::Cancelled(node.reason())),
+            })),
+        }
+    }
+}
+
+impl<Fut, E> Joining<Fut, E>
+where
+    E: Send + 'static,
+    Fut: Future,
+    Fut::Output: BodyOutput<E>,
+{
+    /// Polls the body; ready when it has ended or was cut, and is gone.
+    fn poll_body(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        let node = &this.opened.node;
+        let body = this.body.as_mut().as_pin_mut().expect("polled while there is a body");
+        match catch_unwind(AssertUnwindSafe(|| context::with_node(node, || body.poll(cx)))) {
+            Ok(Poll::Ready(output)) => match output.into_result() {
+                Ok(value) => *this.value = Some(value),
+                Err(error) => report_error(node, error, Origin::body()),
+            },
+            Err(panic) => report_panic(node, panic),
+            Ok(Poll::Pending) => {
+                // Register first, then look (`scope::node` N3).
+                node.set_owner(cx.waker());
+                node.hold();
+                if !node.is_effective() || node.settle(context::task_is_due(), cx) == Settled::Held {
+                    return Poll::Pending;
+                }
+            }
+        }
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| this.body.set(None))) {
+            report_panic(node, panic);
+        }
+        body_gone(node);
+        Poll::Ready(())
+    }
+}
+
+/// What a closed nursery has to tell.
+enum Ended<E> {
+    Panicked(Box<dyn std::any::Any + Send>),
+    Failed(ErrorGroup<E>),
+    Quietly,
+}
+
+fn ended<E: 'static>(node: &Node) -> Ended<E> {
+    let (panic, failures) = {
+        let mut inner = node.inner.lock();
+        match inner.extra.as_mut() {
+            Some(extra) => (extra.panic.take(), extra.failures.take()),
+            None => (None, None),
+        }
+    };
+    match (panic, failures) {
+        (Some(panic), _) => Ended::Panicked(panic),
+        (None, Some(failures)) => {
+            let failures = failures.downcast::<Vec<Failure<E>>>().expect("a nursery has one error type");
+            Ended::Failed(ErrorGroup::new(*failures))
+        }
+        (None, None) => Ended::Quietly,
+    }
+}

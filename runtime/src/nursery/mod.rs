@@ -1,0 +1,175 @@
+//! Nurseries: children that any worker may run, joined where they were opened.
+//!
+//! ```text
+//! nursery(body) ─▶ open: a node, a token of the opener's task
+//!                    │ body polled in place ── spawn ─▶ live + 1, enqueue
+//!                    ▼                                        │ child ends: report its error or panic, live − 1
+//!                  body ended or cut: live − 1                ▼
+//!                    └────────────────────── last to leave: close ─▶ wake the opener, give the token back
+//! ```
+//!
+//! | file | duty |
+//! | --- | --- |
+//! | `mod` (here) | the join protocol: open, leave, close, report |
+//! | `joining` | the future that polls the body and waits for the children |
+//! | `handle` | `Nursery<E>` and the ways to spawn |
+//! | `scoped` | `nursery_with`: children that borrow from what the nursery owns |
+//! | `error`, `output` | errors, and what bodies and children may return |
+//!
+//! Invariants:
+//! - **J1** `live` counts the body (while `BODY_OPEN` is set) and every child that has not ended. Each gives its count up once. At zero the nursery
+//!   is closed, by the one who left last, and stays so.
+//! - **J2** From `open` to `close` the count owns one reference to the node, and one token of the opener's task: so the node is
+//!   there for whoever still counts, and the opener's task does not end before the nursery has closed.
+//! - **J3** `env` is dropped in `close`, after every child's future is gone; the body holds a reference of its own.
+#![allow(unsafe_code)]
+
+mod error;
+mod handle;
+mod joining;
+mod output;
+mod scoped;
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+pub use error::{ErrorGroup, Failure, NurseryError, Origin};
+pub use handle::{Closed, Nursery, TaskBuilder};
+pub use joining::nursery;
+pub use output::{BodyOutput, TaskOutput};
+pub use scoped::{Scope, nursery_with};
+
+use crate::context;
+use crate::scope::node::flag::{BODY_OPEN, CLOSED, HOLDER, ORPHANED, TASK_ROOT};
+use crate::scope::node::{Node, Place};
+use crate::scope::{CancelReason, CancelSource};
+use crate::task::{self, cell};
+
+/// Opens a nursery at the place where the running task stands.
+fn open(operation: &str) -> Arc<Node> {
+    let parent = context::scope_node(operation);
+    let task = context::task(operation);
+    let runtime = parent.place().expect("the current node is attached").runtime;
+    let node = Node::attached(HOLDER | BODY_OPEN, Place { parent: Some(parent), runtime, task });
+    // SAFETY: the task is being polled by us.
+    unsafe { task.as_ref() }.add_token();
+    let _ = Arc::into_raw(Arc::clone(&node)); // The count's reference (J2).
+    node
+}
+
+/// Gives up one count; the last closes the nursery.
+///
+/// # Safety
+///
+/// The caller owns a count of `node` (J1).
+pub(crate) unsafe fn leave(node: NonNull<Node>) {
+    // SAFETY: J2: while we count, the node is there.
+    if unsafe { node.as_ref() }.live.leave() {
+        // SAFETY: J1, J2: the last one takes over the count's reference.
+        close(unsafe { Arc::from_raw(node.as_ptr().cast_const()) });
+    }
+}
+
+/// The last one has left.
+fn close(node: Arc<Node>) {
+    let env = node.inner.lock().extra.as_mut().and_then(|extra| extra.env.take());
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(env))) {
+        report_panic(&node, panic);
+    }
+    let panic = {
+        let mut inner = node.inner.lock();
+        node.set(CLOSED);
+        let orphaned = node.has(ORPHANED);
+        inner.extra.as_mut().filter(|_| orphaned).and_then(|extra| extra.panic.take())
+    };
+    if let Some(panic) = panic {
+        pass_up(&node, panic);
+    }
+    node.notify_owner();
+    let place = node.place().expect("an open nursery is attached");
+    if place.parent.is_some() {
+        // SAFETY: J2: the nursery's token, given back once.
+        unsafe { task::leave(place.task) };
+    } else {
+        // The root of a run: the main task has ended. SAFETY: the run waits for `end_main`, and `Shared` lives in an `Arc`; the
+        // reference keeps it until we have returned from there.
+        let shared = unsafe {
+            Arc::increment_strong_count(place.runtime.as_ptr());
+            Arc::from_raw(place.runtime.as_ptr().cast_const())
+        };
+        shared.end_main();
+    }
+}
+
+/// The body is gone: gives up its count, once.
+fn body_gone(node: &Node) {
+    if node.clear(BODY_OPEN) {
+        // SAFETY: `BODY_OPEN` stands for the body's count (J1), and we have cleared it.
+        unsafe { leave(NonNull::from(node)) };
+    }
+}
+
+/// The future of the task with node `own` has ended: nurseries that are still open below were forgotten, and nobody will ask for
+/// what they have to report.
+pub(crate) fn bodies_gone(own: &Node) {
+    let mut todo = Vec::new();
+    own.children(&own.inner.lock(), false, &mut todo);
+    while let Some(node) = todo.pop() {
+        node.children(&node.inner.lock(), false, &mut todo);
+        if node.has(BODY_OPEN) {
+            let _inner = node.inner.lock();
+            node.set(ORPHANED);
+        }
+        body_gone(&node);
+    }
+}
+
+/// A child, or the body, has panicked: cancels the rest. The first payload is kept, to be resumed in the parent.
+pub(crate) fn report_panic(node: &Arc<Node>, panic: Box<dyn Any + Send>) {
+    let spare = {
+        let mut inner = node.inner.lock();
+        let slot = &mut inner.extra().panic;
+        match slot {
+            None => {
+                *slot = Some(panic);
+                None
+            }
+            Some(_) => Some(panic), // The panic hook has reported it.
+        }
+    };
+    cell::drop_payload(spare);
+    node.cancel(CancelReason::of(CancelSource::Panicked));
+}
+
+/// A child, or the body, has failed: cancels the rest.
+pub(crate) fn report_error<E: Send + 'static>(node: &Arc<Node>, error: E, origin: Origin) {
+    let failure = Failure { error, origin };
+    {
+        let mut inner = node.inner.lock();
+        let failures = inner.extra().failures.get_or_insert_with(|| Box::new(Vec::<Failure<E>>::new()));
+        failures.downcast_mut::<Vec<Failure<E>>>().expect("a nursery has one error type").push(failure);
+    }
+    node.cancel(CancelReason::of(CancelSource::Failed));
+}
+
+/// Hands the panic of a nursery whose future is gone to the task that opened it.
+fn pass_up(node: &Node, panic: Box<dyn Any + Send>) {
+    let mut at = node.parent().cloned();
+    while let Some(above) = at {
+        if above.has(TASK_ROOT) {
+            let mut panic = Some(panic);
+            {
+                let mut inner = above.inner.lock();
+                let slot = &mut inner.extra().panic;
+                if slot.is_none() {
+                    *slot = panic.take();
+                }
+            }
+            return cell::drop_payload(panic);
+        }
+        at = above.parent().cloned();
+    }
+    cell::drop_payload(Some(panic));
+}

@@ -1,0 +1,273 @@
+//! Runtimes: how they are built, and how they run a main future.
+#![allow(unsafe_code)]
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::panic::{Location, resume_unwind};
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::blocking::{Limits, Pool};
+use crate::context;
+use crate::primitives::Mutex;
+use crate::scheduler::{Shared, Worker, cpus};
+use crate::scope::Node;
+use crate::scope::node::Place;
+use crate::task::cell::{self, Birth, Settle};
+use crate::task::{Header, Task};
+use crate::time::{Clock, Time};
+
+/// Runs `main` on a runtime with the default settings: as many workers as the process may use CPUs.
+///
+/// The calling thread is worker 0 and polls `main`, which therefore needs to be neither `Send` nor `'static`. `run` returns when `main` and every task
+/// below it have ended.
+///
+/// # Panics
+///
+/// With the panic of `main`; inside another run (await the future there); if the system refuses threads.
+///
+/// ```
+/// let name = String::from("world"); // `main` borrows it
+/// let greeting = trioxide_runtime::run(async { format!("Hello, {name}!") });
+/// assert_eq!(greeting, "Hello, world!");
+/// ```
+pub fn run<F: Future>(main: F) -> F::Output {
+    not_in_run();
+    match Runtime::builder().build() {
+        Ok(runtime) => runtime.run(main),
+        Err(error) => panic!("trioxide: `run` cannot start its workers: {error}"),
+    }
+}
+
+/// Workers, timers and a thread pool, kept for any number of runs, one after another.
+pub struct Runtime {
+    shared: Arc<Shared>,
+    /// The first worker, for the thread that calls `run`; taken while one does.
+    first: Mutex<Option<Worker>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Runtime {
+    /// Settings for a runtime.
+    pub fn builder() -> Builder {
+        Builder {
+            workers: None,
+            thread_name: "trioxide".to_owned(),
+            stack_size: None,
+            clock: None,
+            max_blocking_threads: 512,
+            blocking_keep_alive: Duration::from_secs(10),
+            budget: 128,
+        }
+    }
+
+    /// How many workers it has, the calling thread of `run` included.
+    pub fn workers(&self) -> usize {
+        self.shared.remotes.len()
+    }
+
+    /// Runs `main`, as [`run`] does. One run at a time.
+    ///
+    /// # Panics
+    ///
+    /// With the panic of `main`; inside another run; while another thread runs something on this runtime.
+    pub fn run<F: Future>(&self, main: F) -> F::Output {
+        not_in_run();
+        let worker = self.first.lock().take();
+        let worker = worker.unwrap_or_else(|| {
+            panic!("trioxide: this `Runtime` is running already, on another thread; build a runtime for each thread that runs one")
+        });
+        let worker = Returned { worker: Some(worker), to: &self.first };
+        run_main(worker.worker.as_ref().expect("returned when dropped"), main)
+    }
+}
+
+struct Returned<'a> {
+    worker: Option<Worker>,
+    to: &'a Mutex<Option<Worker>>,
+}
+
+impl Drop for Returned<'_> {
+    fn drop(&mut self) {
+        *self.to.lock() = self.worker.take();
+    }
+}
+
+fn run_main<F: Future>(worker: &Worker, main: F) -> F::Output {
+    let runtime = NonNull::from(worker.shared());
+    // The root of the tree: a nursery without a body, whose one child is the main task; the count that it starts with is that child's.
+    let root = Node::attached(0, Place { parent: None, runtime, task: NonNull::dangling() });
+    let _ = Arc::into_raw(Arc::clone(&root)); // The count's reference (`nursery` J2).
+    let birth = Birth {
+        base: NonNull::from(&*root),
+        id: worker.shared().next_id(),
+        spawned_at: Location::caller(),
+        main: true,
+    };
+    // SAFETY: the main task is polled on this thread only (`main`), and has ended when `run_main` below returns.
+    let mut task = unsafe {
+        let header = cell::new::<F, Main>(main, birth);
+        let task = Task::<F::Output>::new(header);
+        worker.run_main(header);
+        task
+    };
+    let panic = root.inner.lock().extra.as_mut().and_then(|extra| extra.panic.take());
+    if let Some(panic) = panic {
+        resume_unwind(panic);
+    }
+    match task.take() {
+        Some(Ok(output)) => output,
+        Some(Err(cancelled)) => panic!("trioxide: the main task was {cancelled}"),
+        None => unreachable!("the main task has ended, and nobody else has its handle"),
+    }
+}
+
+/// How the output of the main task is settled: it is the value, whatever it is.
+struct Main;
+
+impl<O> Settle<O> for Main {
+    type Value = O;
+
+    fn settle(_base: &Arc<Node>, _task: &Header, output: O) -> Option<O> {
+        Some(output)
+    }
+}
+
+#[track_caller]
+fn not_in_run() {
+    assert!(
+        !context::in_task(),
+        "trioxide: `run` was called inside a run; await the future there, or start another thread for an independent run"
+    );
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.shared.close();
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime").field("workers", &self.workers()).finish_non_exhaustive()
+    }
+}
+
+/// Settings for a [`Runtime`].
+#[must_use = "call `build`"]
+pub struct Builder {
+    workers: Option<usize>,
+    thread_name: String,
+    stack_size: Option<usize>,
+    clock: Option<Box<dyn Clock>>,
+    max_blocking_threads: usize,
+    blocking_keep_alive: Duration,
+    budget: u32,
+}
+
+impl Builder {
+    /// How many workers, the calling thread of `run` included. Default: the CPUs that the process may really use, with affinity and cgroup quota
+    /// counted in.
+    ///
+    /// # Panics
+    ///
+    /// On zero.
+    pub fn workers(mut self, workers: usize) -> Self {
+        assert!(
+            workers > 0,
+            "trioxide: a runtime needs at least 1 worker, got 0; leave `workers` out for one per usable CPU"
+        );
+        self.workers = Some(workers);
+        self
+    }
+
+    /// The names of its threads begin so; default `trioxide`.
+    pub fn thread_name(mut self, name: impl Into<String>) -> Self {
+        self.thread_name = name.into();
+        self
+    }
+
+    /// The stack of its threads, in bytes; default: that of the standard library.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    /// Where it takes the time from; default: the system's monotonic clock.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Some(Box::new(clock));
+        self
+    }
+
+    /// How many calls of [`blocking`](crate::blocking) run at once; default 512. Further ones wait for a thread.
+    ///
+    /// # Panics
+    ///
+    /// On zero.
+    pub fn max_blocking_threads(mut self, threads: usize) -> Self {
+        assert!(threads > 0, "trioxide: the thread pool needs at least 1 thread, got 0; `blocking` could never run");
+        self.max_blocking_threads = threads;
+        self
+    }
+
+    /// How long a thread of the pool waits for work before it ends; default 10 s.
+    pub fn blocking_keep_alive(mut self, keep_alive: Duration) -> Self {
+        self.blocking_keep_alive = keep_alive;
+        self
+    }
+
+    /// How many operations that could go on at once a task may do before it must yield; default 128.
+    ///
+    /// # Panics
+    ///
+    /// On zero.
+    pub fn budget(mut self, operations: u32) -> Self {
+        assert!(operations > 0, "trioxide: a task needs a budget of at least 1 operation per poll, got 0");
+        self.budget = operations;
+        self
+    }
+
+    /// Starts the workers.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses a thread; those that were started are ended.
+    pub fn build(self) -> io::Result<Runtime> {
+        let workers = self.workers.unwrap_or_else(cpus::usable);
+        let limits = Limits {
+            threads: self.max_blocking_threads,
+            keep_alive: self.blocking_keep_alive,
+            name: self.thread_name.clone(),
+            stack_size: self.stack_size,
+        };
+        let (shared, workers) = Shared::new(workers, Time::new(self.clock), Pool::new(limits), self.budget);
+        shared.time.attach(&shared);
+        let mut workers = workers.into_iter();
+        let mut runtime = Runtime { shared, first: Mutex::new(workers.next()), threads: Vec::new() };
+        for worker in workers {
+            let mut builder = thread::Builder::new().name(format!("{}-{}", self.thread_name, worker.index));
+            if let Some(size) = self.stack_size {
+                builder = builder.stack_size(size);
+            }
+            runtime.threads.push(builder.spawn(move || worker.run())?);
+        }
+        Ok(runtime)
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("workers", &self.workers)
+            .field("thread_name", &self.thread_name)
+            .field("max_blocking_threads", &self.max_blocking_threads)
+            .field("budget", &self.budget)
+            .finish_non_exhaustive()
+    }
+}

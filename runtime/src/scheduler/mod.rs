@@ -1,0 +1,257 @@
+//! The scheduler: workers with a queue each, an inject queue for other threads, and one door through which every task is queued.
+//!
+//! ```text
+//! wake, spawn ─▶ enqueue ─▶ LIFO slot ─▶ (displaced) ─▶ own deque ◀── steal ── other workers
+//!                    │                                      ▲
+//!                    └── other threads ─▶ inject queue ─────┘ in batches
+//! ```
+//!
+//! | file | duty |
+//! | --- | --- |
+//! | `mod` (here) | what the workers share, and `enqueue`, the one door |
+//! | `worker` | the loop: next task, search, maintenance, sleep |
+//! | `idle`, `README.md` | who sleeps and who searches; the race and the proof |
+//! | `parker`, `driver` | where a worker blocks |
+//! | `cpus` | how many workers by default |
+//!
+//! Order and fairness: a woken task goes into its worker's LIFO slot, so that it runs while its data is warm; after `LIFO_RUNS` tasks from
+//! the slot in a row the queue has its turn. The queue is first in, first out, and a task that yields goes to its end. Every
+//! `MAINTENANCE` tasks a worker looks at the inject queue, the timers and the driver.
+#![allow(unsafe_code)]
+
+pub(crate) mod cpus;
+pub(crate) mod driver;
+pub(crate) mod idle;
+mod parker;
+mod worker;
+
+use std::io;
+use std::ptr::{self, NonNull};
+use std::sync::{Arc, OnceLock};
+
+use crossbeam_deque::{Injector, Stealer};
+use crossbeam_utils::CachePadded;
+
+use crate::blocking::Pool;
+use crate::context;
+use crate::primitives::Mutex;
+use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, fence};
+use crate::task::{Header, TaskId};
+use crate::time::{Shard, Time};
+use driver::Driver;
+use idle::Idle;
+use parker::Parker;
+pub(crate) use worker::Worker;
+
+/// A task with its one queue entry.
+pub(crate) struct Queued(NonNull<Header>);
+
+// SAFETY: a queue entry is the right to run a task on whichever thread holds it; children are `Send`, and the main task is never in a queue.
+unsafe impl Send for Queued {}
+
+/// Why a task is queued.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum How {
+    Spawn,
+    Wake,
+    /// It has yielded, or was woken while it ran.
+    Again,
+}
+
+/// What the workers of one runtime share.
+pub(crate) struct Shared {
+    pub(crate) remotes: Box<[CachePadded<Remote>]>,
+    inject: Injector<Queued>,
+    idle: Idle,
+    /// The main future has been woken; worker 0 polls it.
+    main_due: AtomicBool,
+    /// The main task has ended: worker 0 returns from the run.
+    main_ended: AtomicBool,
+    closed: AtomicBool,
+    driver: OnceLock<Arc<dyn Driver>>,
+    installing: Mutex<()>,
+    /// Held by the worker that waits in the driver or dispatches its events.
+    at_driver: Mutex<()>,
+    /// Which worker that is; `usize::MAX`: none.
+    driver_holder: AtomicUsize,
+    ids: AtomicU64,
+    pub(crate) time: Time,
+    pub(crate) pool: Pool,
+    pub(crate) budget: u32,
+}
+
+/// What others may touch of a worker.
+pub(crate) struct Remote {
+    stealer: Stealer<Queued>,
+    lifo: AtomicPtr<Header>,
+    parker: Parker,
+    pub(crate) shard: Arc<Shard>,
+}
+
+/// Ids are handed to workers in blocks.
+const ID_BLOCK: u64 = 1024;
+
+impl Shared {
+    /// The shared part, and the workers to be driven by one thread each.
+    pub(crate) fn new(workers: usize, time: Time, pool: Pool, budget: u32) -> (Arc<Self>, Vec<Worker>) {
+        let deques: Vec<_> = (0..workers).map(|_| crossbeam_deque::Worker::new_fifo()).collect();
+        let remotes = deques.iter().map(|deque| {
+            CachePadded::new(Remote {
+                stealer: deque.stealer(),
+                lifo: AtomicPtr::new(ptr::null_mut()),
+                parker: Parker::new(),
+                shard: Arc::default(),
+            })
+        });
+        let shared = Arc::new(Self {
+            remotes: remotes.collect(),
+            inject: Injector::new(),
+            idle: Idle::new(workers),
+            main_due: AtomicBool::new(false),
+            main_ended: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            driver: OnceLock::new(),
+            installing: Mutex::new(()),
+            at_driver: Mutex::new(()),
+            driver_holder: AtomicUsize::new(usize::MAX),
+            ids: AtomicU64::new(1),
+            time,
+            pool,
+            budget,
+        });
+        let workers = deques
+            .into_iter()
+            .enumerate()
+            .map(|(index, deque)| Worker::new(Arc::clone(&shared), index, deque))
+            .collect();
+        (shared, workers)
+    }
+
+    /// Wakes one worker if some task may otherwise lie in a queue while nobody looks.
+    #[inline]
+    fn notify(&self) {
+        if self.idle.wants_waking() {
+            self.wake_one();
+        }
+    }
+
+    #[cold]
+    fn wake_one(&self) {
+        let holder = self.driver_holder.load(Relaxed);
+        if let Some(index) = self.idle.claim((holder != usize::MAX).then_some(holder)) {
+            self.unpark(index);
+        }
+    }
+
+    /// Wakes worker `index` if it sleeps: there is something that only it looks at.
+    pub(crate) fn wake_worker(&self, index: usize) {
+        // Pairs with the fence in `Idle::lie_down`, as in `wants_waking`.
+        fence(SeqCst);
+        if self.idle.claim_this(index) {
+            self.unpark(index);
+        }
+    }
+
+    /// Wakes some sleeping worker, for it to look at the state of the whole.
+    pub(crate) fn nudge(&self) {
+        fence(SeqCst);
+        self.wake_one();
+    }
+
+    /// Wakes every worker.
+    pub(crate) fn wake_all(&self) {
+        for index in 0..self.remotes.len() {
+            self.wake_worker(index);
+        }
+    }
+
+    /// The one place that unparks a worker; the caller has claimed it.
+    fn unpark(&self, index: usize) {
+        self.remotes[index].parker.unpark(self.driver.get().map(|driver| &**driver));
+    }
+
+    /// The main task has ended.
+    pub(crate) fn end_main(&self) {
+        // Release pairs with the acquire in worker 0's loop.
+        self.main_ended.store(true, Release);
+        self.wake_worker(0);
+    }
+
+    /// Ends the threads of the workers; there is no task left.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Release);
+        self.wake_all();
+    }
+
+    fn driver_or_install(&self, make: impl FnOnce() -> io::Result<Arc<dyn Driver>>) -> io::Result<Arc<dyn Driver>> {
+        if let Some(driver) = self.driver.get() {
+            return Ok(Arc::clone(driver));
+        }
+        let _installing = self.installing.lock();
+        if self.driver.get().is_none() {
+            let _ = self.driver.set(make()?);
+        }
+        Ok(Arc::clone(self.driver.get().expect("set above")))
+    }
+
+    /// An id that no other task of this runtime has.
+    pub(crate) fn next_id(&self) -> TaskId {
+        context::worker(|worker| match worker {
+            Some(worker) if ptr::eq(worker.shared(), self) => worker.next_id(),
+            _ => TaskId(self.ids.fetch_add(1, Relaxed)),
+        })
+    }
+}
+
+/// The one door: queues a task and sees to it that somebody runs it.
+///
+/// # Safety
+///
+/// The caller owns the task's queue entry, which is used up.
+pub(crate) unsafe fn enqueue(task: NonNull<Header>, how: How) {
+    // SAFETY: a task with an outstanding queue entry has not ended (`task` T1), nor has its run.
+    let (main, runtime) = unsafe { (task.as_ref().is_main(), task.as_ref().runtime()) };
+    context::worker(|worker| {
+        match worker.filter(|worker| ptr::eq(worker.shared(), runtime.as_ptr())) {
+            Some(worker) if main => worker.shared().enqueue_main(),
+            Some(worker) => worker.push(task, how),
+            None => {
+                // SAFETY: as above; and `Shared` lives in an `Arc`. The reference keeps it while we wake a worker: the task may
+                // end, and its run, as soon as it is queued.
+                let shared = unsafe {
+                    Arc::increment_strong_count(runtime.as_ptr());
+                    Arc::from_raw(runtime.as_ptr().cast_const())
+                };
+                if main {
+                    shared.enqueue_main();
+                } else {
+                    shared.inject.push(Queued(task));
+                    shared.notify();
+                }
+            }
+        }
+    });
+}
+
+impl Shared {
+    fn enqueue_main(&self) {
+        // The task itself is known to worker 0. Release pairs with the swap in `Worker::run_main`.
+        self.main_due.store(true, Release);
+        self.wake_worker(0);
+    }
+
+    /// Whether a task waits in some queue.
+    fn has_queued(&self) -> bool {
+        !self.inject.is_empty() || self.remotes.iter().any(|remote| !remote.stealer.is_empty())
+    }
+
+    /// Whether there is something that worker `index` alone must see to.
+    fn has_bound(&self, index: usize) -> bool {
+        self.closed.load(Acquire) || (index == 0 && (self.main_due.load(Acquire) || self.main_ended.load(Acquire)))
+    }
+
+    fn take_main_due(&self) -> bool {
+        self.main_due.load(Relaxed) && self.main_due.swap(false, AcqRel)
+    }
+}

@@ -1,0 +1,100 @@
+//! Where a worker blocks, and how it is made to go on.
+//!
+//! ```text
+//!            park                unpark
+//!   EMPTY ─────────▶ BLOCKED ───────────▶ TOKEN ──▶ (park returns) EMPTY
+//!   EMPTY ─────────▶ AT_DRIVER ─────────▶ TOKEN, and the driver is woken
+//!   EMPTY ── unpark ─▶ TOKEN: the next park returns at once
+//! ```
+//!
+//! A token may be left over from a wake that came when the worker was up already; the next `park` then returns early, which its
+//! caller takes for a wake without cause.
+
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use super::driver::Driver;
+use crate::primitives::Mutex;
+use crate::primitives::atomic::AtomicU32;
+use crate::primitives::atomic::Ordering::{AcqRel, Acquire};
+
+const EMPTY: u32 = 0;
+const BLOCKED: u32 = 1;
+const AT_DRIVER: u32 = 2;
+const TOKEN: u32 = 3;
+
+/// See the module.
+pub(crate) struct Parker {
+    state: AtomicU32,
+    /// The thread that parks here now: worker 0 is another one in each run.
+    thread: Mutex<Option<Thread>>,
+}
+
+impl Parker {
+    pub(crate) fn new() -> Self {
+        Self { state: AtomicU32::new(EMPTY), thread: Mutex::new(None) }
+    }
+
+    /// The calling thread is going to park here.
+    pub(crate) fn bind(&self) {
+        *self.thread.lock() = Some(thread::current());
+    }
+
+    /// Blocks until `unpark`, at most for `timeout`.
+    pub(crate) fn park(&self, timeout: Option<Duration>) {
+        if !self.enter(BLOCKED) {
+            return;
+        }
+        let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        loop {
+            match until {
+                None => thread::park(),
+                Some(until) => match until.checked_duration_since(Instant::now()) {
+                    Some(left) if !left.is_zero() => thread::park_timeout(left),
+                    _ => break,
+                },
+            }
+            // Acquire pairs with `unpark`. Anything else than a token is somebody else's use of this thread's parking.
+            if self.state.load(Acquire) == TOKEN {
+                break;
+            }
+        }
+        self.state.swap(EMPTY, AcqRel);
+    }
+
+    /// Waits in the driver until it has something, until `unpark`, at most for `timeout`.
+    pub(crate) fn park_at(&self, driver: &dyn Driver, timeout: Option<Duration>) {
+        if self.enter(AT_DRIVER) {
+            driver.wait(timeout);
+            self.state.swap(EMPTY, AcqRel);
+        } else {
+            driver.wait(Some(Duration::ZERO));
+        }
+    }
+
+    fn enter(&self, as_state: u32) -> bool {
+        let entered = self.state.compare_exchange(EMPTY, as_state, AcqRel, Acquire).is_ok();
+        if !entered {
+            self.state.swap(EMPTY, AcqRel); // It was a token, which is used up now.
+        }
+        entered
+    }
+
+    /// Makes the present or the next `park` return.
+    pub(crate) fn unpark(&self, driver: Option<&dyn Driver>) {
+        // Release pairs with `park`: what the caller has queued is seen by the worker.
+        match self.state.swap(TOKEN, AcqRel) {
+            BLOCKED => {
+                if let Some(thread) = &*self.thread.lock() {
+                    thread.unpark();
+                }
+            }
+            AT_DRIVER => {
+                if let Some(driver) = driver {
+                    driver.wake();
+                }
+            }
+            _ => {}
+        }
+    }
+}

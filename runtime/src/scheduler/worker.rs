@@ -1,0 +1,281 @@
+//! A worker: takes tasks and polls them; without any, it searches and then sleeps.
+//!
+//! Invariant **K1**: a worker is used by one thread at a time; only that thread pushes to its deque and fills its LIFO slot. Thieves may empty
+//! both.
+#![allow(unsafe_code)]
+
+use std::cell::Cell;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_deque::Steal;
+
+use super::idle::Risen;
+use super::{How, ID_BLOCK, Queued, Shared};
+use crate::context;
+use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use crate::task::{Header, TaskId, cell};
+
+/// After so many tasks: look at the inject queue first, the timers and the driver. A prime, so that it falls in step with nothing.
+const MAINTENANCE: u32 = 61;
+/// So many tasks in a row may come from the LIFO slot while others wait in the queue.
+const LIFO_RUNS: u32 = 3;
+
+/// See the module.
+pub(crate) struct Worker {
+    shared: Arc<Shared>,
+    pub(crate) index: usize,
+    deque: crossbeam_deque::Worker<Queued>,
+    ticks: Cell<u32>,
+    lifo_runs: Cell<u32>,
+    ids: Cell<(u64, u64)>,
+    random: Cell<u32>,
+}
+
+/// What a worker without a task is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Running,
+    Searching,
+}
+
+impl Worker {
+    pub(super) fn new(shared: Arc<Shared>, index: usize, deque: crossbeam_deque::Worker<Queued>) -> Self {
+        let seed = fastrand::Rng::with_seed(index as u64).u32(1..);
+        Self {
+            shared,
+            index,
+            deque,
+            ticks: Cell::new(0),
+            lifo_runs: Cell::new(0),
+            ids: Cell::new((0, 0)),
+            random: Cell::new(seed),
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Runs tasks until the runtime is closed.
+    pub(crate) fn run(&self) {
+        self.work(|| self.shared.closed.load(Acquire), || false);
+    }
+
+    /// Runs tasks, and `main` whenever it is woken, until it has ended. On worker 0 only.
+    pub(crate) fn run_main(&self, main: NonNull<Header>) {
+        self.shared.main_ended.store(false, Relaxed);
+        self.shared.main_due.store(true, Relaxed);
+        self.work(
+            || self.shared.main_ended.load(Acquire),
+            || {
+                let due = self.shared.take_main_due();
+                if due {
+                    // SAFETY: `main_due` stands for the main task's one queue entry.
+                    unsafe { cell::run(main, self.shared.budget) };
+                }
+                due
+            },
+        );
+    }
+
+    fn work(&self, ended: impl Fn() -> bool, run_main: impl Fn() -> bool) {
+        self.remote().parker.bind();
+        context::with_worker(self, || {
+            let mut mode = Mode::Running;
+            while !ended() {
+                if run_main() {
+                    mode = self.found(mode);
+                }
+                let ticks = self.ticks.get().wrapping_add(1);
+                self.ticks.set(ticks);
+                let task = if ticks.is_multiple_of(MAINTENANCE) { self.maintain() } else { None };
+                if let Some(task) = task.or_else(|| self.next()).or_else(|| self.search(&mut mode)) {
+                    mode = self.found(mode);
+                    // SAFETY: `Queued` is the task's queue entry.
+                    unsafe { cell::run(task.0, self.shared.budget) };
+                } else if !ended() {
+                    mode = self.sleep(mode);
+                }
+            }
+            let _ = self.found(mode);
+        });
+    }
+
+    /// Queues a task of this runtime, from the worker's own thread.
+    pub(super) fn push(&self, task: NonNull<Header>, how: How) {
+        let displaced = match how {
+            How::Again => task.as_ptr(),
+            // Acquire and release: the slot is emptied by thieves, too.
+            How::Spawn | How::Wake => self.remote().lifo.swap(task.as_ptr(), AcqRel),
+        };
+        if let Some(displaced) = NonNull::new(displaced) {
+            self.deque.push(Queued(displaced));
+            self.shared.notify();
+        }
+    }
+
+    fn remote(&self) -> &super::Remote {
+        &self.shared.remotes[self.index]
+    }
+
+    fn next(&self) -> Option<Queued> {
+        let runs = self.lifo_runs.get();
+        if runs < LIFO_RUNS {
+            if let Some(task) = self.take_lifo(self.index) {
+                self.lifo_runs.set(runs + 1);
+                return Some(task);
+            }
+        }
+        self.lifo_runs.set(0);
+        self.deque.pop().or_else(|| self.take_lifo(self.index))
+    }
+
+    fn take_lifo(&self, of: usize) -> Option<Queued> {
+        let slot = &self.shared.remotes[of].lifo;
+        if slot.load(Relaxed).is_null() {
+            return None;
+        }
+        NonNull::new(slot.swap(ptr::null_mut(), AcqRel)).map(Queued)
+    }
+
+    /// Looks for a task elsewhere. Leaves the worker searching, unless enough others are.
+    fn search(&self, mode: &mut Mode) -> Option<Queued> {
+        self.fire_timers();
+        if let Some(task) = self.next().or_else(|| self.take_injected()) {
+            return Some(task);
+        }
+        if *mode == Mode::Running {
+            if !self.shared.idle.start_searching() {
+                return None;
+            }
+            *mode = Mode::Searching;
+        }
+        self.steal(|victim| self.steal_queue(victim)).or_else(|| {
+            // The last pass: what a busy worker has kept to run next.
+            self.steal(|victim| self.take_lifo(victim))
+        })
+    }
+
+    fn steal(&self, from: impl Fn(usize) -> Option<Queued>) -> Option<Queued> {
+        let workers = self.shared.remotes.len();
+        let start = self.random() as usize % workers;
+        (0..workers).map(|offset| (start + offset) % workers).filter(|&victim| victim != self.index).find_map(from)
+    }
+
+    fn steal_queue(&self, victim: usize) -> Option<Queued> {
+        loop {
+            match self.shared.remotes[victim].stealer.steal_batch_and_pop(&self.deque) {
+                Steal::Success(task) => return Some(task),
+                Steal::Empty => return None,
+                Steal::Retry => std::hint::spin_loop(),
+            }
+        }
+    }
+
+    fn take_injected(&self) -> Option<Queued> {
+        loop {
+            match self.shared.inject.steal_batch_and_pop(&self.deque) {
+                Steal::Success(task) => return Some(task),
+                Steal::Empty => return None,
+                Steal::Retry => std::hint::spin_loop(),
+            }
+        }
+    }
+
+    /// The worker has something to run; if it was the last searcher, somebody must look for more.
+    fn found(&self, mode: Mode) -> Mode {
+        if mode == Mode::Searching && self.shared.idle.stop_searching() && self.shared.has_queued() {
+            self.shared.notify();
+        }
+        Mode::Running
+    }
+
+    fn maintain(&self) -> Option<Queued> {
+        self.fire_timers();
+        if let Some(driver) = self.shared.driver.get() {
+            if let Some(_at_driver) = self.shared.at_driver.try_lock() {
+                driver.wait(Some(Duration::ZERO));
+                driver.dispatch();
+            }
+        }
+        self.take_injected()
+    }
+
+    fn fire_timers(&self) {
+        self.remote().shard.fire_due(&self.shared.time);
+    }
+
+    /// Sleeps until there is something to do. The worker's own queue and slot are empty.
+    fn sleep(&self, mode: Mode) -> Mode {
+        let shared = &*self.shared;
+        shared.idle.lie_down(self.index, mode == Mode::Searching);
+        // A worker that was not let search needs no last look: those who do search have begun before it lies down, and look.
+        let queued = mode == Mode::Searching && shared.has_queued();
+        if queued || shared.has_bound(self.index) || self.time_moved() {
+            return self.rise();
+        }
+        let timeout = match self.remote().shard.next() {
+            None => None,
+            Some(next) => match shared.time.sleep_time(next) {
+                Some(Duration::ZERO) => return self.rise(),
+                timeout => timeout,
+            },
+        };
+        let driver = shared.driver.get().and_then(|driver| Some((driver, shared.at_driver.try_lock()?)));
+        let Some((driver, _at_driver)) = driver else {
+            self.remote().parker.park(timeout);
+            return self.rise();
+        };
+        shared.driver_holder.store(self.index, Relaxed);
+        self.remote().parker.park_at(&**driver, timeout);
+        shared.driver_holder.store(usize::MAX, Relaxed);
+        // Up before the events are dispatched: what they wake is pushed by a running worker.
+        let mode = self.rise();
+        driver.dispatch();
+        mode
+    }
+
+    fn rise(&self) -> Mode {
+        match self.shared.idle.rise(self.index) {
+            Risen::ByItself => Mode::Running,
+            Risen::Claimed => Mode::Searching,
+        }
+    }
+
+    /// With a clock of the user's: if everything sleeps, asks it whether it wants to move on.
+    fn time_moved(&self) -> bool {
+        let shared = &*self.shared;
+        let moved = shared.time.is_custom()
+            && shared.idle.all_sleep()
+            && shared.pool.is_idle()
+            && shared.time.all_idle(shared.remotes.iter().filter_map(|remote| remote.shard.next()).min());
+        if moved {
+            for remote in &shared.remotes {
+                remote.shard.fire_due(&shared.time);
+            }
+        }
+        moved
+    }
+
+    pub(super) fn next_id(&self) -> TaskId {
+        let (mut next, mut end) = self.ids.get();
+        if next == end {
+            next = self.shared.ids.fetch_add(ID_BLOCK, Relaxed);
+            end = next + ID_BLOCK;
+        }
+        self.ids.set((next + 1, end));
+        TaskId(next)
+    }
+
+    /// Xorshift: any order of victims does, as long as it differs.
+    fn random(&self) -> u32 {
+        let mut x = self.random.get();
+        x ^= x << 13;
+        x ^= x >> 17;
+        x ^= x << 5;
+        self.random.set(x);
+        x
+    }
+}

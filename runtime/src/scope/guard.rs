@@ -1,0 +1,114 @@
+//! Guards: what must finish before a scope may drop what it wraps.
+//!
+//! A *holder* is a node whose future must be polled to its end: a nursery with live children, a clean-up, a shield, a call on the
+//! thread pool. It counts one guard on each node above it, up to the next holder (which holds for both from there on) or else the
+//! task's node. A cancelled node with guards goes on polling.
+//!
+//! A guard must never turn into a hang. So it counts only while its holder answers:
+//! 1. Every wake of a holder goes through `Node::notify_owner`, which sets `WOKEN`; its poll clears it. A cancel wakes all holders.
+//! 2. When the cancelled scope that waits for guards has polled its inside, and nothing else of the task is due (`settle`), a
+//!    holder that is still `WOKEN` was woken and not polled. It may be on its way (another thread has set the bit and not yet called
+//!    the waker), so the scope wakes it itself, marks it `SUSPECT`, and has itself polled again.
+//! 3. If it is still there the next time nothing else is due, nobody polls it any more: it was forgotten, or a `select!` on
+//!    `&mut` has left it. Its guard is taken from it, and it is dropped with the rest.
+
+use std::sync::Arc;
+use std::task::Context;
+
+use super::node::Node;
+use super::node::flag::{EFFECTIVE, HOLDER, HOLDING, SUSPECT, TASK_ROOT, WOKEN};
+use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
+use crate::primitives::atomic::fence;
+
+/// What a cancelled scope that still waits for guards is to do.
+#[must_use]
+#[derive(PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// No guard is left: drop the inside.
+    Free,
+    /// Go on polling.
+    Held,
+}
+
+impl Node {
+    /// Begins to hold a guard on every scope above, up to the next holder.
+    pub(crate) fn hold(&self) {
+        if self.flags.fetch_or(HOLDING, AcqRel) & HOLDING == 0 {
+            self.above(|node| {
+                node.guards.fetch_add(1, AcqRel);
+            });
+            // A cancel that came just before has not seen this holder: it owes an answer all the same. Pairs with the fence in
+            // `Node::spread`: either the cancel sees `HOLDING`, or we see `EFFECTIVE`.
+            fence(SeqCst);
+            if self.parent().is_some_and(|parent| parent.is_effective()) {
+                self.notify_owner();
+            }
+        }
+    }
+
+    /// Lets go. A cancelled scope whose last guard this was is woken.
+    pub(crate) fn let_go(&self) {
+        if self.clear(HOLDING) {
+            self.above(|node| {
+                // Acquire and release: the scope that finds zero drops what the holder was using.
+                if node.guards.fetch_sub(1, AcqRel) == 1 && node.flags.load(Acquire) & EFFECTIVE != 0 {
+                    node.notify_owner();
+                }
+            });
+        }
+    }
+
+    fn above(&self, mut visit: impl FnMut(&Node)) {
+        let mut node = self;
+        while let Some(parent) = node.parent() {
+            visit(parent);
+            if parent.flags.load(Relaxed) & (HOLDER | TASK_ROOT) != 0 {
+                return;
+            }
+            node = parent;
+        }
+    }
+
+    /// Called by a cancelled node after a poll of its inside that ended in `Pending`. `due`: some other part of the task
+    /// has been woken and will be polled yet.
+    pub(crate) fn settle(&self, due: bool, cx: &Context<'_>) -> Settled {
+        if self.guards.load(Acquire) == 0 {
+            return Settled::Free;
+        }
+        let mut silent = Vec::new();
+        self.holders(|holder| {
+            if holder.has(WOKEN) {
+                silent.push(holder);
+            }
+        });
+        let mut asked = false;
+        for holder in silent {
+            if due {
+                asked = true;
+            } else if holder.has(SUSPECT) {
+                holder.let_go();
+            } else {
+                holder.set(SUSPECT);
+                holder.notify_owner();
+                asked = true;
+            }
+        }
+        if asked {
+            cx.waker().wake_by_ref();
+        }
+        if self.guards.load(Acquire) == 0 { Settled::Free } else { Settled::Held }
+    }
+
+    /// Visits the nearest holders below, of the same task.
+    fn holders(&self, mut visit: impl FnMut(Arc<Node>)) {
+        let mut todo = Vec::new();
+        self.children(&self.inner.lock(), false, &mut todo);
+        while let Some(node) = todo.pop() {
+            if node.is_holding() {
+                visit(node);
+            } else {
+                node.children(&node.inner.lock(), false, &mut todo);
+            }
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Cancel scopes: the tree, the one door of cancellation, guards, and the futures that stand on them.
+//!
+//! A scope is a future around a future. Its poll: (1) poll the inside; (2) `Ready` is the result, cancelled or not; (3) `Pending`, in a
+//! cancelled scope whose surroundings are not cancelled, and no guard below: drop the inside, the result is `Cancelled`;
+//! (4) otherwise `Pending`.
+//!
+//! | file | duty |
+//! | --- | --- |
+//! | `node` | the tree; what is inherited, what is under which lock |
+//! | `cancel` | cancel and stop: mark downwards, wake what sleeps |
+//! | `guard` | what must finish first, and what if it never does |
+//! | `scoped` | the future of a scope, also as a shield |
+//! | `cancel_scope`, `timeout`, `stop`, `finally` | what users call |
+//! | `live` | the count behind a nursery's join |
+//! | `reason` | why |
+
+mod cancel;
+mod cancel_scope;
+mod finally;
+pub(crate) mod guard;
+pub(crate) mod live;
+pub(crate) mod node;
+mod reason;
+mod scoped;
+mod stop;
+mod timeout;
+
+pub use cancel_scope::{CancelScope, ScopeHandle};
+pub use finally::finally;
+pub(crate) use node::Node;
+pub use reason::{CancelReason, CancelSource, Cancelled, TooSlow};
+pub use scoped::shield;
+pub use stop::{stopping, until_stopping};
+pub use timeout::{fail_after, fail_at, move_on_after, move_on_at};

@@ -1,0 +1,335 @@
+//! The allocation of a task, its poll, and its way to the end.
+//!
+//! ```text
+//! poll ─▶ Ready(output) ─┐
+//!      ─▶ panic ─────────┼─▶ finish: drop the future, settle the output, give up the future's token
+//!      ─▶ Pending, cut ──┘                 │ last token (here, or at a nursery's end)
+//!      ─▶ Pending ─▶ idle or queued again  ▼
+//!                                        end: leave the tree, COMPLETE, wake the handle, leave the nursery
+//! ```
+#![allow(unsafe_code)]
+
+use std::any::Any;
+use std::cell::UnsafeCell;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::pin::Pin;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::state::{State, Stopped};
+use super::waker::waker_ref;
+use super::{Header, REQUEST, TaskId, register, take_request, unregister};
+use crate::context;
+use crate::list::Links;
+use crate::nursery;
+use crate::primitives::atomic::Ordering::{Acquire, Relaxed};
+use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicU32};
+use crate::scheduler::{self, How};
+use crate::scope::guard::Settled;
+use crate::scope::{Cancelled, Node};
+
+/// What becomes of a future's output: the value for the handle, and the error for the nursery.
+pub(crate) trait Settle<O> {
+    type Value;
+
+    /// The value, or `None` after the error was reported to `base`.
+    fn settle(base: &Arc<Node>, task: &Header, output: O) -> Option<Self::Value>;
+}
+
+pub(crate) struct VTable {
+    poll: unsafe fn(NonNull<Header>, u32),
+    /// Moves the output to `*mut Result<V, Cancelled>`.
+    read_output: unsafe fn(NonNull<Header>, *mut ()),
+    drop_output: unsafe fn(NonNull<Header>),
+    free: unsafe fn(NonNull<Header>),
+}
+
+#[repr(C)]
+struct Cell<F: Future, S: Settle<F::Output>> {
+    header: Header,
+    stage: UnsafeCell<Stage<F, S::Value>>,
+    settle: PhantomData<fn() -> S>,
+}
+
+enum Stage<F, V> {
+    Running(F),
+    Ended(Result<V, Cancelled>),
+    Empty,
+}
+
+/// What is known of a task before it exists.
+pub(crate) struct Birth {
+    /// Counts the task in its `live` already (T2).
+    pub(crate) base: NonNull<Node>,
+    pub(crate) id: TaskId,
+    pub(crate) spawned_at: &'static Location<'static>,
+    pub(crate) main: bool,
+}
+
+/// Makes a task; the caller owns its first queue entry and the handle's reference.
+///
+/// # Safety
+///
+/// `future` may be polled and dropped on any thread (or on this one only, if the task is main), and outlives the task's end.
+pub(crate) unsafe fn new<F, S>(future: F, birth: Birth) -> NonNull<Header>
+where
+    F: Future,
+    S: Settle<F::Output>,
+{
+    let cell = Box::new(Cell::<F, S> {
+        header: Header {
+            state: State::new(),
+            vtable: &VTable {
+                poll: poll::<F, S>,
+                read_output: read_output::<F, S>,
+                drop_output: drop_output::<F, S>,
+                free: free::<F, S>,
+            },
+            base: birth.base,
+            own: AtomicPtr::new(ptr::null_mut()),
+            links: Links::new(),
+            joins: AtomicU32::new(1),
+            registered: AtomicBool::new(false),
+            linked: AtomicBool::new(false),
+            main: birth.main,
+            id: birth.id,
+            spawned_at: birth.spawned_at,
+            join_waker: UnsafeCell::new(None),
+        },
+        stage: UnsafeCell::new(Stage::Running(future)),
+        settle: PhantomData,
+    });
+    // SAFETY: a box is never null. From here on the cell is reached through raw pointers only.
+    unsafe { NonNull::new_unchecked(Box::into_raw(cell)).cast() }
+}
+
+/// Polls the task once.
+///
+/// # Safety
+///
+/// The caller owns the task's queue entry, which is used up.
+pub(crate) unsafe fn run(task: NonNull<Header>, budget: u32) {
+    // SAFETY: a task in a queue has not ended (T1).
+    unsafe {
+        task.as_ref().state.start_running();
+        (task.as_ref().vtable.poll)(task, budget);
+    }
+}
+
+/// Moves the output to `to`.
+///
+/// # Safety
+///
+/// The output belongs to the caller (`state` rule 4), has not been taken, and `to` is a `*mut Result<V, Cancelled>` of the task's `V`.
+pub(super) unsafe fn take_output(task: NonNull<Header>, to: *mut ()) {
+    // SAFETY: passed on.
+    unsafe { (task.as_ref().vtable.read_output)(task, to) }
+}
+
+/// Drops the output, which belongs to the caller. A panic in its `Drop` is contained.
+pub(super) unsafe fn discard_output(task: NonNull<Header>) {
+    // SAFETY: passed on.
+    let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { (task.as_ref().vtable.drop_output)(task) }));
+    drop_payload(dropped.err());
+}
+
+/// Gives up a reference; the last frees the task.
+///
+/// # Safety
+///
+/// The caller owns the reference.
+pub(crate) unsafe fn drop_reference(task: NonNull<Header>) {
+    // SAFETY: the reference keeps the header alive until here; the last one frees it.
+    unsafe {
+        if task.as_ref().state.drop_reference() {
+            (task.as_ref().vtable.free)(task);
+        }
+    }
+}
+
+enum Outcome<O> {
+    Output(O),
+    Panic(Box<dyn Any + Send>),
+    Cut,
+}
+
+unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, budget: u32) {
+    // SAFETY: `RUNNING` is ours (caller), so the task has not ended (T1).
+    let header = unsafe { task.as_ref() };
+    if header.has_request() {
+        header.own_node_or_make();
+    }
+    let node = header.own_node().map_or(header.base(), ptr::from_ref);
+    // SAFETY: T2, T6.
+    let node = unsafe { &*node };
+    let again = context::with_task(task, node, budget, || {
+        let waker = waker_ref(header);
+        let mut cx = Context::from_waker(&waker);
+        // SAFETY: `RUNNING` is ours (T4); the future never moves: it lies in the cell.
+        let polled = catch_unwind(AssertUnwindSafe(|| unsafe { poll_future::<F, S>(task, &mut cx) }));
+        let outcome = match polled {
+            Ok(Poll::Ready(output)) => Outcome::Output(output),
+            Err(panic) => Outcome::Panic(panic),
+            Ok(Poll::Pending) if is_cut(header, &cx) => Outcome::Cut,
+            Ok(Poll::Pending) => return header.state.stop_running() == Stopped::Again,
+        };
+        // SAFETY: `RUNNING` is ours, and the future has not been finished before.
+        unsafe { finish::<F, S>(task, outcome) };
+        false
+    });
+    if again {
+        // SAFETY: `stop_running` has left the queue entry to us.
+        unsafe { scheduler::enqueue(task, How::Again) };
+    }
+}
+
+/// Whether a suspended task is to be dropped where it stands. Registers it first if it is to sleep (N3).
+fn is_cut(header: &Header, cx: &Context<'_>) -> bool {
+    let due = header.state.is_notified();
+    if !due && !header.registered.load(Relaxed) {
+        register(header);
+    }
+    match header.own_node() {
+        Some(own) => own.is_effective() && own.settle(due, cx) == Settled::Free,
+        // SAFETY: T2.
+        None => unsafe { header.base.as_ref() }.is_effective(),
+    }
+}
+
+/// The future has ended, one way or another.
+unsafe fn finish<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, outcome: Outcome<F::Output>) {
+    // SAFETY: `RUNNING` is ours.
+    let header = unsafe { task.as_ref() };
+    // SAFETY: T2; the base is in an `Arc`.
+    let base = unsafe {
+        Arc::increment_strong_count(header.base.as_ptr());
+        Arc::from_raw(header.base.as_ptr().cast_const())
+    };
+    // SAFETY: T4.
+    let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { set_stage::<F, S>(task, Stage::Empty) }));
+    if let Err(panic) = dropped {
+        nursery::report_panic(&base, panic);
+    }
+    if let Some(own) = header.own_node() {
+        nursery::bodies_gone(own);
+    }
+    let value = match outcome {
+        Outcome::Output(output) => match catch_unwind(AssertUnwindSafe(|| S::settle(&base, header, output))) {
+            Ok(value) => value,
+            Err(panic) => {
+                nursery::report_panic(&base, panic);
+                None
+            }
+        },
+        Outcome::Panic(panic) => {
+            nursery::report_panic(&base, panic);
+            None
+        }
+        Outcome::Cut => {
+            if base.is_effective() {
+                base.set(crate::scope::node::flag::CHILD_CUT);
+            }
+            None
+        }
+    };
+    let result = value.ok_or_else(|| Cancelled { reason: header.own_node().unwrap_or(&base).reason() });
+    // SAFETY: T4; the stage is `Empty`, so nothing is dropped here. Then the future's own token goes, exactly once.
+    unsafe {
+        set_stage::<F, S>(task, Stage::Ended(result));
+        super::leave(task);
+    }
+}
+
+/// Ends the task: the last token is back.
+///
+/// # Safety
+///
+/// The future has ended, `joins` is zero, and this is called once.
+pub(super) unsafe fn end(task: NonNull<Header>) {
+    // SAFETY: T1, T2: until `leave` below.
+    let (header, base) = unsafe { (task.as_ref(), task.as_ref().base) };
+    if let Some(own) = header.own_node() {
+        let panic = own.inner.lock().extra.as_mut().and_then(|extra| extra.panic.take());
+        if let Some(panic) = panic {
+            // SAFETY: T2; the base is in an `Arc`.
+            let base = unsafe {
+                Arc::increment_strong_count(base.as_ptr());
+                Arc::from_raw(base.as_ptr().cast_const())
+            };
+            nursery::report_panic(&base, panic);
+        }
+        own.detach_task();
+    }
+    unregister(header);
+    let completed = header.state.complete();
+    if !completed.has_handle {
+        // SAFETY: without a handle the output is ours.
+        unsafe { discard_output(task) };
+    } else if completed.has_waker {
+        // SAFETY: `state` rule 3.
+        let waker = unsafe { &*header.join_waker.get() };
+        let woken = catch_unwind(AssertUnwindSafe(|| waker.as_ref().map(std::task::Waker::wake_by_ref)));
+        drop_payload(woken.err());
+    }
+    // SAFETY: the task's reference to itself (T1) and its count in the nursery (T2), each given up once, in this order.
+    unsafe {
+        drop_reference(task);
+        nursery::leave(base);
+    }
+}
+
+/// Drops a panic's payload, whose own `Drop` may panic.
+pub(crate) fn drop_payload(payload: Option<Box<dyn Any + Send>>) {
+    if let Err(worse) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(worse);
+    }
+}
+
+fn stage<F: Future, S: Settle<F::Output>>(task: NonNull<Header>) -> *mut Stage<F, S::Value> {
+    let cell = task.cast::<Cell<F, S>>().as_ptr();
+    // SAFETY: the vtable of a task is made for its own `F` and `S`; only the address of the field is taken.
+    unsafe { UnsafeCell::raw_get(&raw const (*cell).stage) }
+}
+
+unsafe fn poll_future<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    // SAFETY: T4 (caller); the future is not moved out of the stage, so pinning it is sound.
+    match unsafe { &mut *stage::<F, S>(task) } {
+        Stage::Running(future) => unsafe { Pin::new_unchecked(future) }.poll(cx),
+        Stage::Ended(_) | Stage::Empty => unreachable!("a task whose future has ended is not polled"),
+    }
+}
+
+unsafe fn set_stage<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, next: Stage<F, S::Value>) {
+    // SAFETY: T4 (caller).
+    unsafe { *stage::<F, S>(task) = next };
+}
+
+unsafe fn read_output<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, to: *mut ()) {
+    // SAFETY: the output is the caller's, and `to` has the right type.
+    unsafe {
+        if let Stage::Ended(result) = std::mem::replace(&mut *stage::<F, S>(task), Stage::Empty) {
+            *to.cast::<Option<Result<S::Value, Cancelled>>>() = Some(result);
+        }
+    }
+}
+
+unsafe fn drop_output<F: Future, S: Settle<F::Output>>(task: NonNull<Header>) {
+    // SAFETY: the output is the caller's.
+    unsafe { set_stage::<F, S>(task, Stage::Empty) };
+}
+
+unsafe fn free<F: Future, S: Settle<F::Output>>(task: NonNull<Header>) {
+    // SAFETY: the last reference is gone; made by `Box::into_raw` in `new`.
+    let mut cell = unsafe { Box::from_raw(task.cast::<Cell<F, S>>().as_ptr()) };
+    let own = cell.header.own.load(Acquire);
+    if own.addr() & REQUEST != 0 {
+        take_request(own);
+    } else if !own.is_null() {
+        // SAFETY: T6: `own` holds a reference.
+        drop(unsafe { Arc::from_raw(own) });
+    }
+    drop(cell.header.join_waker.get_mut().take());
+}

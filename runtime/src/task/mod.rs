@@ -1,0 +1,265 @@
+//! A task: one allocation that holds the header, the state word, and the future or its output.
+//!
+//! ```text
+//!  Cell<F, S>
+//!  ┌ Header ───────────────────────────────────────────────┐┌ stage ──────────────────────┐
+//!  │ state  vtable  base  own  links  joins  id  spawn site ││ Running(F) │ Ended(output)  │
+//!  └────────────────────────────────────────────────────────┘└─────────────────────────────┘
+//! ```
+//!
+//! | file | duty |
+//! | --- | --- |
+//! | `state` | the state word: bits, transitions |
+//! | `mod` (here) | the header, and what others may do with a task of unknown type |
+//! | `cell` | the allocation, the poll of a task, the way from `Ready`, a panic or a cut to its end |
+//! | `waker` | the waker |
+//! | `handle` | `Task<T>` |
+//!
+//! Invariants:
+//! - **T1** A task that has not ended holds a reference to itself (`state` rule 2).
+//! - **T2** `base`, the node of the nursery it was spawned into, is alive while the task has not ended: the task counts in `base.live`,
+//!   and gives that up last of all.
+//! - **T3** `links` and `LINKED` are used under the lock of `base`. A task is unlinked before it ends.
+//! - **T4** The stage is touched by the holder of `RUNNING`, and after the end by the owner of the output (`state` rule 4).
+//! - **T5** A task ends when its future has ended and every token is back: `joins` starts at one for the future, and each nursery or
+//!   thread-pool call that the task has begun holds one more. The last to give one back ends the task, on its thread.
+//! - **T6** `own` is null, a node, or (lowest bit set) a boxed request to cancel. Only the holder of `RUNNING` puts a node there; it stays until
+//!   the task is freed.
+#![allow(unsafe_code)]
+
+pub(crate) mod cell;
+pub(crate) mod handle;
+pub(crate) mod state;
+pub(crate) mod waker;
+
+use std::fmt;
+use std::panic::Location;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+
+pub use handle::Task;
+
+use crate::list::{Linked, Links};
+use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicU32};
+use crate::scheduler::{self, How, Shared};
+use crate::scope::node::{Inner, Place, flag};
+use crate::scope::{CancelReason, Node};
+use state::{Notify, State};
+
+/// The part of a task that does not depend on its future. See the module.
+#[repr(C)]
+pub(crate) struct Header {
+    pub(crate) state: State,
+    vtable: &'static cell::VTable,
+    base: NonNull<Node>,
+    own: AtomicPtr<Node>,
+    links: Links<Header>,
+    joins: AtomicU32,
+    /// Has been in `base.tasks`; only the holder of `RUNNING` uses it.
+    registered: AtomicBool,
+    linked: AtomicBool,
+    main: bool,
+    id: TaskId,
+    spawned_at: &'static Location<'static>,
+    join_waker: std::cell::UnsafeCell<Option<std::task::Waker>>,
+}
+
+/// Identifies a task of this process; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TaskId(pub(crate) u64);
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}
+
+// SAFETY: always the same field, reached through a raw pointer.
+unsafe impl Linked for Header {
+    unsafe fn links(element: NonNull<Self>) -> NonNull<Links<Self>> {
+        // SAFETY: `element` is live (caller); no reference to the whole header is made.
+        unsafe { NonNull::new_unchecked(&raw mut (*element.as_ptr()).links) }
+    }
+}
+
+// SAFETY: the header is shared by design: `links` are under the lock of `base` (T3), `join_waker` follows rule 3 of `state`, `base` T2.
+unsafe impl Send for Header {}
+// SAFETY: as above.
+unsafe impl Sync for Header {}
+
+/// Lowest bit of `own`: a boxed `CancelReason` instead of a node.
+const REQUEST: usize = 1;
+
+impl Header {
+    pub(crate) fn base(&self) -> *const Node {
+        self.base.as_ptr()
+    }
+
+    pub(crate) fn is_main(&self) -> bool {
+        self.main
+    }
+
+    pub(crate) fn id(&self) -> TaskId {
+        self.id
+    }
+
+    pub(crate) fn spawned_at(&self) -> &'static Location<'static> {
+        self.spawned_at
+    }
+
+    /// The name that the task was given. Called by the holder of `RUNNING`.
+    pub(crate) fn name(&self) -> Option<Arc<str>> {
+        self.own_node()?.inner.lock().extra.as_ref()?.name.clone()
+    }
+
+    /// The runtime of a task that has not ended.
+    ///
+    /// # Safety
+    ///
+    /// The task has not ended.
+    pub(crate) unsafe fn runtime(&self) -> NonNull<Shared> {
+        // SAFETY: T2, and every base has a place.
+        unsafe { self.base.as_ref() }.place().expect("a task's base is attached").runtime
+    }
+
+    /// The task's own node, if it has one.
+    fn own_node(&self) -> Option<&Node> {
+        let own = self.own.load(Acquire);
+        if own.addr() & REQUEST != 0 {
+            return None;
+        }
+        // SAFETY: T6: a node stays there until the task is freed.
+        unsafe { own.as_ref() }
+    }
+
+    /// The task's own node. Called by the holder of `RUNNING`.
+    pub(crate) fn own_node_or_make(&self) -> Arc<Node> {
+        let own = self.own.load(Acquire);
+        if !own.is_null() && own.addr() & REQUEST == 0 {
+            // SAFETY: T6: the node lives in an `Arc` of which `own` holds a reference.
+            return unsafe {
+                Arc::increment_strong_count(own);
+                Arc::from_raw(own)
+            };
+        }
+        let waker = waker::waker(self);
+        // SAFETY: T2: the base is alive, and it is in an `Arc`.
+        let base = unsafe {
+            Arc::increment_strong_count(self.base.as_ptr());
+            Arc::from_raw(self.base.as_ptr().cast_const())
+        };
+        // SAFETY: the holder of `RUNNING` calls, so the task has not ended.
+        let runtime = unsafe { self.runtime() };
+        let node = Node::unattached(flag::TASK_ROOT);
+        node.inner.lock().owner = Some(waker);
+        node.attach(Place { parent: Some(base), runtime, task: NonNull::from(self) });
+        let request = self.own.swap(Arc::into_raw(Arc::clone(&node)).cast_mut(), AcqRel);
+        if !request.is_null() {
+            node.cancel(take_request(request));
+        }
+        node
+    }
+
+    /// Whether somebody has asked to cancel this task before it had a node.
+    pub(crate) fn has_request(&self) -> bool {
+        self.own.load(Relaxed).addr() & REQUEST != 0
+    }
+
+    /// Cancels this task alone. The caller holds a reference.
+    pub(crate) fn cancel(&self, reason: CancelReason) {
+        if let Some(node) = self.own_node() {
+            // SAFETY: T6: the node lives in an `Arc` of which `own` holds a reference.
+            let node = unsafe {
+                Arc::increment_strong_count(node);
+                Arc::from_raw(node)
+            };
+            return node.cancel(reason);
+        }
+        let request = Box::into_raw(Box::new(reason)).cast::<Node>().map_addr(|address| address | REQUEST);
+        match self.own.compare_exchange(ptr::null_mut(), request, AcqRel, Acquire) {
+            Ok(_) => self.wake(),
+            Err(now) => {
+                let reason = take_request(request);
+                if now.addr() & REQUEST == 0 {
+                    self.cancel(reason);
+                }
+            }
+        }
+    }
+
+    /// Sees to it that the task is polled. The caller holds a reference, or knows that the task has not ended.
+    #[inline]
+    pub(crate) fn wake(&self) {
+        if self.state.notify() == Notify::Enqueue {
+            // SAFETY: the queue entry is ours, so the task cannot end before it is queued and taken.
+            unsafe { scheduler::enqueue(NonNull::from(self), How::Wake) };
+        }
+    }
+
+    /// One token more. The caller is being polled as this task, or holds a token.
+    pub(crate) fn add_token(&self) {
+        // Relaxed: the caller's own token or poll keeps the task from ending.
+        self.joins.fetch_add(1, Relaxed);
+    }
+}
+
+fn take_request(request: *mut Node) -> CancelReason {
+    let request = request.map_addr(|address| address & !REQUEST).cast::<CancelReason>();
+    // SAFETY: T6: made by `Box::into_raw` in `cancel`; the caller has just taken it out of `own`, or never put it there.
+    *unsafe { Box::from_raw(request) }
+}
+
+/// Gives one token back; the last one ends the task (T5).
+///
+/// # Safety
+///
+/// The caller owns a token of the task.
+pub(crate) unsafe fn leave(task: NonNull<Header>) {
+    // SAFETY: with a token out, the task has not ended (T5), so it is alive (T1).
+    let header = unsafe { task.as_ref() };
+    // Release and acquire: the one who ends the task sees what all the others have done.
+    if header.joins.fetch_sub(1, AcqRel) == 1 {
+        // SAFETY: the last token is gone, so the future has ended and `RUNNING` is ours.
+        unsafe { cell::end(task) };
+    }
+}
+
+/// Wakes the first suspended task of a node that is being cancelled and takes it out of the list.
+pub(crate) fn wake_and_unlink(inner: &mut Inner, task: NonNull<Header>) {
+    // SAFETY: T3: the task is in this list and the lock is held (`inner`), so it has not ended. Woken before `linked` is cleared,
+    // because a task that finds it cleared ends without this lock.
+    unsafe {
+        inner.tasks.remove(task);
+        task.as_ref().wake();
+        // Release pairs with the acquire in `unregister`.
+        task.as_ref().linked.store(false, Release);
+    }
+}
+
+/// Enters the task in the waiters of its base, for the first time that it stays suspended.
+fn register(header: &Header) {
+    // SAFETY: T2.
+    let base = unsafe { header.base.as_ref() };
+    let mut inner = base.inner.lock();
+    if base.is_effective() {
+        return; // The caller reads the flag next and is cut or goes on by itself.
+    }
+    header.registered.store(true, Relaxed);
+    header.linked.store(true, Relaxed);
+    // SAFETY: the task is alive, in no list, and leaves this one before it ends (`unregister`).
+    unsafe { inner.tasks.push_back(NonNull::from(header)) };
+}
+
+fn unregister(header: &Header) {
+    // Acquire pairs with the release in `wake_and_unlink`.
+    if header.registered.load(Relaxed) && header.linked.load(Acquire) {
+        // SAFETY: T2.
+        let mut inner = unsafe { header.base.as_ref() }.inner.lock();
+        if header.linked.load(Relaxed) {
+            // SAFETY: `linked`, under the lock.
+            unsafe { inner.tasks.remove(NonNull::from(header)) };
+            header.linked.store(false, Relaxed);
+        }
+    }
+}

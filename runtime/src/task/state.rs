@@ -1,0 +1,234 @@
+//! The state word of a task: who may run it, who may read its output, who keeps it in memory.
+//!
+//! ```text
+//!              start_running                      complete
+//!   NOTIFIED ───────────────▶ RUNNING ───────────────────────────▶ COMPLETE
+//!      ▲                         │ ▲
+//!      │ notify (enqueue)        │ │ notify while running sets NOTIFIED too:
+//!      └──────── (idle) ◀────────┘ │ stop_running then says "again", and the
+//!                  stop_running    │ worker queues the task itself
+//! ```
+//!
+//! | bit | set | cleared | meaning |
+//! | --- | --- | --- | --- |
+//! | `RUNNING` | by the worker that took the task from a queue | when its poll has left it suspended, or at completion | the exclusive right to the future |
+//! | `NOTIFIED` | at spawn, and by the first `notify` since the last poll began | when a poll begins | the task is in exactly one queue, or will be queued when its poll ends |
+//! | `COMPLETE` | once | never | the task has ended and its output is stored; excludes `RUNNING` |
+//! | `HANDLE` | at spawn | when the `Task` handle is dropped before the end | somebody may still ask for the output |
+//! | `JOIN_WAKER` | by the handle after it has stored a waker | by the handle before it replaces the waker | the waker slot may be read by the one who completes the task |
+//! | the rest | | | number of references |
+//!
+//! Rules:
+//! 1. Only the holder of `RUNNING` touches the future. After its end the right stays set until `complete`, wherever that is called.
+//! 2. A task that is not complete owns one reference to itself, given up by whoever completes it. So a queue entry needs
+//!    no reference of its own: a task in a queue cannot complete before its entry is taken.
+//! 3. The handle writes the waker slot only while `JOIN_WAKER` is unset and `COMPLETE` was not seen; the completer reads it only
+//!    after it has set `COMPLETE` and found `JOIN_WAKER` set. The last reference drops what is in the slot.
+//! 4. The output belongs to the handle once `COMPLETE` is set while `HANDLE` is; otherwise to the completer, who drops it.
+#![allow(unreachable_pub)] // The loom models use it.
+
+use crate::primitives::atomic::AtomicUsize;
+use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+
+const RUNNING: usize = 1;
+const NOTIFIED: usize = 1 << 1;
+const COMPLETE: usize = 1 << 2;
+const HANDLE: usize = 1 << 3;
+const JOIN_WAKER: usize = 1 << 4;
+const REFERENCE: usize = 1 << 5;
+/// Where a count of references has plainly run away: abort rather than wrap.
+const TOO_MANY: usize = usize::MAX / 2;
+
+/// See the module.
+pub struct State(AtomicUsize);
+
+/// What `notify` leaves to its caller.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub enum Notify {
+    /// The caller now owns the task's queue entry and must enqueue it.
+    Enqueue,
+    /// Somebody else sees to it, or the task has ended.
+    Nothing,
+}
+
+/// What the end of a poll leaves to the worker.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// The task sleeps until it is notified; it may be running elsewhere already.
+    Idle,
+    /// It was notified meanwhile: the worker owns its queue entry and must enqueue it.
+    Again,
+}
+
+/// What completion found.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub struct Completed {
+    /// The handle is alive and owns the output now.
+    pub has_handle: bool,
+    /// The waker slot holds the waker to wake.
+    pub has_waker: bool,
+}
+
+/// What the handle's wish to store a waker, or to go, met.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub enum HandleStep {
+    /// Granted.
+    Done,
+    /// The task has completed first.
+    TooLate,
+}
+
+impl State {
+    /// A task that is about to be queued for the first time, referenced by itself and by its handle.
+    pub fn new() -> Self {
+        Self(AtomicUsize::new(NOTIFIED | HANDLE | (2 * REFERENCE)))
+    }
+
+    /// Begins a poll of a task taken from a queue.
+    pub fn start_running(&self) {
+        // Acquire pairs with the release in `notify` and `stop_running`: the poll sees what happened before the wake.
+        let before = self.0.fetch_sub(NOTIFIED - RUNNING, Acquire);
+        debug_assert!(before & NOTIFIED != 0 && before & (RUNNING | COMPLETE) == 0);
+    }
+
+    /// Ends a poll that has left the future suspended.
+    pub fn stop_running(&self) -> Stopped {
+        // Release pairs with `start_running` of the next worker; acquire with `notify`, whose caller's writes the
+        // next poll must see even if this worker runs it again at once.
+        let before = self.0.fetch_sub(RUNNING, AcqRel);
+        debug_assert!(before & RUNNING != 0 && before & COMPLETE == 0);
+        if before & NOTIFIED == 0 { Stopped::Idle } else { Stopped::Again }
+    }
+
+    /// Asks for a poll. A read-modify-write even if nothing changes, so that the next poll sees the caller's writes.
+    pub fn notify(&self) -> Notify {
+        let before = self.0.fetch_or(NOTIFIED, AcqRel);
+        if before & (NOTIFIED | RUNNING | COMPLETE) == 0 { Notify::Enqueue } else { Notify::Nothing }
+    }
+
+    /// Whether a poll is owed after the present one.
+    pub fn is_notified(&self) -> bool {
+        self.0.load(Relaxed) & NOTIFIED != 0
+    }
+
+    /// Whether the task has ended; its output may then be read by the handle.
+    pub fn is_complete(&self) -> bool {
+        // Acquire pairs with `complete`.
+        self.0.load(Acquire) & COMPLETE != 0
+    }
+
+    /// Marks the end. The caller holds `RUNNING` and has stored the output.
+    pub fn complete(&self) -> Completed {
+        // Release publishes the output to `is_complete`; acquire pairs with `set_join_waker`, whose slot is read next.
+        let before = self.0.fetch_add(COMPLETE - RUNNING, AcqRel);
+        debug_assert!(before & RUNNING != 0 && before & COMPLETE == 0);
+        Completed { has_handle: before & HANDLE != 0, has_waker: before & JOIN_WAKER != 0 }
+    }
+
+    /// Whether the slot holds a waker of the handle.
+    pub fn has_join_waker(&self) -> bool {
+        self.0.load(Relaxed) & JOIN_WAKER != 0
+    }
+
+    /// Publishes the waker that the handle has just written into the slot.
+    pub fn set_join_waker(&self) -> HandleStep {
+        // Release pairs with the acquire in `complete`.
+        self.unless_complete(|state| state | JOIN_WAKER)
+    }
+
+    /// Takes the slot back, to write another waker.
+    pub fn unset_join_waker(&self) -> HandleStep {
+        self.unless_complete(|state| state & !JOIN_WAKER)
+    }
+
+    /// The handle goes, and with it its waker. `TooLate`: the output is the handle's to drop.
+    pub fn drop_handle(&self) -> HandleStep {
+        self.unless_complete(|state| state & !(HANDLE | JOIN_WAKER))
+    }
+
+    fn unless_complete(&self, change: impl Fn(usize) -> usize) -> HandleStep {
+        let mut state = self.0.load(Relaxed);
+        loop {
+            if state & COMPLETE != 0 {
+                // Acquire pairs with `complete`: the caller goes on to the output.
+                self.0.load(Acquire);
+                return HandleStep::TooLate;
+            }
+            match self.0.compare_exchange_weak(state, change(state), AcqRel, Relaxed) {
+                Ok(_) => return HandleStep::Done,
+                Err(now) => state = now,
+            }
+        }
+    }
+
+    /// One more reference; the caller has one already, or a task that cannot end under it.
+    pub fn add_reference(&self) {
+        // Relaxed: a reference is made from another, which orders it already.
+        if self.0.fetch_add(REFERENCE, Relaxed) > TOO_MANY {
+            std::process::abort();
+        }
+    }
+
+    /// One reference less; true for the last, whose owner frees the task.
+    #[must_use]
+    pub fn drop_reference(&self) -> bool {
+        // Release pairs with the acquire below: every use of the task comes before it is freed.
+        let before = self.0.fetch_sub(REFERENCE, Release);
+        debug_assert!(before >= REFERENCE);
+        if before >= 2 * REFERENCE {
+            return false;
+        }
+        self.0.load(Acquire);
+        true
+    }
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wake_while_running_is_kept_for_the_end_of_the_poll() {
+        let state = State::new();
+        state.start_running();
+        assert!(!state.is_notified());
+        assert_eq!(state.notify(), Notify::Nothing);
+        assert_eq!(state.notify(), Notify::Nothing);
+        assert_eq!(state.stop_running(), Stopped::Again);
+        state.start_running();
+        assert_eq!(state.stop_running(), Stopped::Idle);
+        assert_eq!(state.notify(), Notify::Enqueue);
+        assert_eq!(state.notify(), Notify::Nothing);
+    }
+
+    #[test]
+    fn after_the_end_nothing_is_queued_and_the_handle_owns_the_output() {
+        let state = State::new();
+        state.start_running();
+        assert_eq!(state.set_join_waker(), HandleStep::Done);
+        assert_eq!(state.complete(), Completed { has_handle: true, has_waker: true });
+        assert_eq!(state.notify(), Notify::Nothing);
+        assert_eq!(state.drop_handle(), HandleStep::TooLate);
+        assert!(!state.drop_reference());
+        assert!(state.drop_reference());
+    }
+
+    #[test]
+    fn a_handle_that_goes_first_leaves_the_output_to_the_completer() {
+        let state = State::new();
+        state.start_running();
+        assert_eq!(state.set_join_waker(), HandleStep::Done);
+        assert_eq!(state.drop_handle(), HandleStep::Done);
+        assert_eq!(state.complete(), Completed { has_handle: false, has_waker: false });
+    }
+}

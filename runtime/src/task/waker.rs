@@ -1,0 +1,62 @@
+//! The waker of a task: a counted pointer to its header.
+#![allow(unsafe_code)]
+
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::ptr::NonNull;
+use std::task::{RawWaker, RawWakerVTable, Waker};
+
+use super::{Header, cell};
+
+static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop_waker);
+
+/// A waker that owns a reference.
+pub(crate) fn waker(header: &Header) -> Waker {
+    header.state.add_reference();
+    // SAFETY: the functions of `VTABLE` keep the contract of `RawWaker`; the reference is the one just added.
+    unsafe { Waker::new(std::ptr::from_ref(header).cast(), &VTABLE) }
+}
+
+/// A waker for the duration of a poll, which owns none.
+pub(crate) struct WakerRef<'a> {
+    waker: ManuallyDrop<Waker>,
+    _header: std::marker::PhantomData<&'a Header>,
+}
+
+pub(crate) fn waker_ref(header: &Header) -> WakerRef<'_> {
+    // SAFETY: as in `waker`; never dropped, so it needs no reference of its own while the header is borrowed.
+    let waker = unsafe { Waker::new(std::ptr::from_ref(header).cast(), &VTABLE) };
+    WakerRef { waker: ManuallyDrop::new(waker), _header: std::marker::PhantomData }
+}
+
+impl Deref for WakerRef<'_> {
+    type Target = Waker;
+
+    fn deref(&self) -> &Waker {
+        &self.waker
+    }
+}
+
+unsafe fn clone(data: *const ()) -> RawWaker {
+    // SAFETY: `data` is the header of the waker that is cloned, which keeps it alive.
+    unsafe { (*data.cast::<Header>()).state.add_reference() };
+    RawWaker::new(data, &VTABLE)
+}
+
+unsafe fn wake(data: *const ()) {
+    // SAFETY: the waker's own reference keeps the header alive for the wake, and is given up after it.
+    unsafe {
+        wake_by_ref(data);
+        drop_waker(data);
+    }
+}
+
+unsafe fn wake_by_ref(data: *const ()) {
+    // SAFETY: the waker's reference keeps the header alive.
+    unsafe { (*data.cast::<Header>()).wake() };
+}
+
+unsafe fn drop_waker(data: *const ()) {
+    // SAFETY: the waker owns a reference and gives it up here, once.
+    unsafe { cell::drop_reference(NonNull::new_unchecked(data.cast::<Header>().cast_mut())) };
+}

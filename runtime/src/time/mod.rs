@@ -1,0 +1,287 @@
+//! Time: the clock of a run, a wheel of timers for each worker, and sleeping.
+//!
+//! A timer is put into the wheel of the worker that runs the task, and taken out by whoever ends the wait, on any worker, under the
+//! lock of that wheel, which is hardly ever contended. A worker fires its own wheel every few tasks and before it searches, and
+//! sleeps no longer than until its first timer. Deadlines are exact to the nanosecond of the clock; a timer never fires early.
+//!
+//! Invariant **M1**: a `Timer` is armed and disarmed by its owner alone (a `Sleep` being polled or dropped, or a node under its lock),
+//! stays in place while armed, and is disarmed when dropped.
+#![allow(unsafe_code)]
+
+mod clock;
+mod sleep;
+mod wheel;
+
+use std::cell::{Cell, UnsafeCell};
+use std::marker::PhantomPinned;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+pub use clock::Clock;
+pub use sleep::{Sleep, sleep, sleep_forever, sleep_until};
+
+use crate::context;
+use crate::primitives::Mutex;
+use crate::primitives::atomic::AtomicU64;
+use crate::primitives::atomic::Ordering::{Acquire, Release};
+use crate::scheduler::Shared;
+use crate::scope::{CancelReason, CancelSource, Node};
+use wheel::{Entry, Wheel};
+
+/// What a timer does when it fires.
+pub(crate) enum Fire {
+    Wake(Waker),
+    Cancel(Arc<Node>, CancelSource),
+}
+
+impl Fire {
+    fn run(self) {
+        match self {
+            Self::Wake(waker) => waker.wake(),
+            Self::Cancel(node, source) => node.cancel(CancelReason::of(source)),
+        }
+    }
+}
+
+/// The timers of one worker.
+pub(crate) struct Shard {
+    wheel: Mutex<Wheel<Fire>>,
+    /// `Wheel::next`, to be read without the lock; `u64::MAX`: none.
+    next: AtomicU64,
+}
+
+/// So many timers fire per hold of the lock.
+const BATCH: usize = 64;
+
+impl Default for Shard {
+    fn default() -> Self {
+        Self { wheel: Mutex::new(Wheel::new()), next: AtomicU64::new(u64::MAX) }
+    }
+}
+
+impl Shard {
+    /// When the first timer may fire.
+    pub(crate) fn next(&self) -> Option<u64> {
+        // Acquire pairs with the release in `publish`.
+        Some(self.next.load(Acquire)).filter(|&next| next != u64::MAX)
+    }
+
+    /// Fires what is due.
+    pub(crate) fn fire_due(&self, time: &Time) {
+        let Some(next) = self.next() else { return };
+        let now = time.nanos(time.now());
+        if next > now {
+            return;
+        }
+        let mut due = Vec::with_capacity(BATCH);
+        loop {
+            let more = {
+                let mut wheel = self.wheel.lock();
+                let more = wheel.fire(now, BATCH, |fire| due.push(fire));
+                self.publish(&wheel);
+                more
+            };
+            due.drain(..).for_each(Fire::run);
+            if !more {
+                return;
+            }
+        }
+    }
+
+    fn publish(&self, wheel: &Wheel<Fire>) {
+        self.next.store(wheel.next().unwrap_or(u64::MAX), Release);
+    }
+}
+
+/// A place for one timer. See M1.
+pub(crate) struct Timer {
+    entry: UnsafeCell<Entry<Fire>>,
+    shard: Cell<Option<Arc<Shard>>>,
+    _pinned: PhantomPinned,
+}
+
+// SAFETY: `entry` is touched under the shard's lock while armed, and `shard` by the owner alone (M1).
+unsafe impl Send for Timer {}
+// SAFETY: as above: a shared reference gives no access but through the unsafe `arm` and `disarm`.
+unsafe impl Sync for Timer {}
+
+impl Timer {
+    pub(crate) const fn new() -> Self {
+        Self { entry: UnsafeCell::new(Entry::new()), shard: Cell::new(None), _pinned: PhantomPinned }
+    }
+
+    fn entry(&self) -> NonNull<Entry<Fire>> {
+        // SAFETY: the address of a field is not null.
+        unsafe { NonNull::new_unchecked(self.entry.get()) }
+    }
+
+    /// Fires `fire` at `deadline`.
+    ///
+    /// # Safety
+    ///
+    /// M1; the timer is not armed; `runtime` has not ended.
+    pub(crate) unsafe fn arm(&self, runtime: NonNull<Shared>, deadline: Instant, fire: Fire) {
+        // SAFETY: the runtime has not ended (caller).
+        let shared = unsafe { runtime.as_ref() };
+        let (index, outside) = context::worker(|worker| match worker {
+            Some(worker) if ptr::eq(worker.shared(), shared) => (worker.index, false),
+            _ => (0, true),
+        });
+        let shard = &shared.remotes[index].shard;
+        {
+            let mut wheel = shard.wheel.lock();
+            // SAFETY: the entry stays in place until it is disarmed (M1), and is in no wheel: not armed, or fired since.
+            unsafe { wheel.insert(self.entry(), shared.time.nanos(deadline), fire) };
+            shard.publish(&wheel);
+        }
+        self.shard.set(Some(Arc::clone(shard)));
+        if outside {
+            shared.wake_worker(index); // It may sleep for longer than this.
+        }
+    }
+
+    /// Takes the timer out of its wheel; what it would have done, unless it has fired.
+    pub(crate) fn disarm(&self) -> Option<Fire> {
+        let shard = self.shard.take()?;
+        let mut wheel = shard.wheel.lock();
+        // SAFETY: `entry` was armed in this wheel.
+        let fire = unsafe { wheel.remove(self.entry()) };
+        if fire.is_some() {
+            shard.publish(&wheel);
+        }
+        drop(wheel);
+        fire
+    }
+
+    /// Replaces the waker of an armed timer; false if it has fired.
+    pub(crate) fn rewake(&self, waker: &Waker) -> bool {
+        let Some(shard) = self.shard.take() else { return false };
+        let mut old = None;
+        let armed = {
+            let mut wheel = shard.wheel.lock();
+            // SAFETY: `entry` was armed in this wheel.
+            unsafe {
+                match wheel.action(self.entry()) {
+                    Some(Fire::Wake(known)) if known.will_wake(waker) => true,
+                    Some(_) => {
+                        old = wheel.replace_action(self.entry(), Fire::Wake(waker.clone())).ok();
+                        true
+                    }
+                    None => false,
+                }
+            }
+        };
+        drop(old);
+        self.shard.set(Some(shard));
+        armed
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        drop(self.disarm());
+    }
+}
+
+/// The clock of a runtime, and how its instants become the wheels' nanoseconds.
+pub(crate) struct Time {
+    epoch: Instant,
+    custom: Option<Box<dyn Clock>>,
+}
+
+impl Time {
+    pub(crate) fn new(custom: Option<Box<dyn Clock>>) -> Self {
+        let epoch = custom.as_ref().map_or_else(Instant::now, |clock| clock.now());
+        Self { epoch, custom }
+    }
+
+    /// Tells a custom clock how to wake the runtime, and the pool to wake it, too: the clock may wait for its last job.
+    pub(crate) fn attach(&self, shared: &Arc<Shared>) {
+        let Some(clock) = &self.custom else { return };
+        let runtime = Arc::downgrade(shared);
+        shared.pool.attach(runtime.clone());
+        clock.attach(Arc::new(move || {
+            if let Some(shared) = runtime.upgrade() {
+                shared.wake_all();
+            }
+        }));
+    }
+
+    #[inline]
+    pub(crate) fn now(&self) -> Instant {
+        match &self.custom {
+            None => Instant::now(),
+            Some(clock) => clock.now(),
+        }
+    }
+
+    fn nanos(&self, instant: Instant) -> u64 {
+        // The last value is kept for "no timer"; it is 584 years away.
+        let nanos = instant.saturating_duration_since(self.epoch).as_nanos();
+        u64::try_from(nanos).unwrap_or(u64::MAX).min(u64::MAX - 1)
+    }
+
+    /// How long a worker may sleep for a timer at `nanos`.
+    pub(crate) fn sleep_time(&self, nanos: u64) -> Option<Duration> {
+        let deadline = self.epoch.checked_add(Duration::from_nanos(nanos))?;
+        match &self.custom {
+            None => Some(deadline.saturating_duration_since(Instant::now())),
+            Some(clock) => clock.sleep_time(deadline),
+        }
+    }
+
+    pub(crate) fn is_custom(&self) -> bool {
+        self.custom.is_some()
+    }
+
+    pub(crate) fn all_idle(&self, next: Option<u64>) -> bool {
+        let next = next.and_then(|nanos| self.epoch.checked_add(Duration::from_nanos(nanos)));
+        self.custom.as_ref().is_some_and(|clock| clock.all_idle(next))
+    }
+}
+
+/// The moment `after` from now by the run's clock; `None`: too far away to be reached.
+pub(crate) fn deadline_after(after: Duration, operation: &str) -> Option<Instant> {
+    now_for(operation).checked_add(after)
+}
+
+/// The present moment by the clock of the run: virtual under a mock clock.
+///
+/// # Panics
+///
+/// Outside a run.
+pub fn now() -> Instant {
+    now_for("now")
+}
+
+pub(crate) fn now_for(operation: &str) -> Instant {
+    context::worker(|worker| match worker {
+        Some(worker) => worker.shared().time.now(),
+        None => context::outside(operation),
+    })
+}
+
+/// Arms the timer of a node, whose lock the caller holds, to cancel it at `at`; true if it is too late for that.
+pub(crate) fn arm_node(
+    timer: &Timer,
+    runtime: NonNull<Shared>,
+    at: Instant,
+    node: &Arc<Node>,
+    source: CancelSource,
+) -> bool {
+    let late = runtime_now(runtime) >= at;
+    if !late {
+        // SAFETY: M1: the timer belongs to the node, whose lock is held, and was disarmed by the caller; the node is active, so its
+        // run has not ended (`scope::node` N6).
+        unsafe { timer.arm(runtime, at, Fire::Cancel(Arc::clone(node), source)) };
+    }
+    late
+}
+
+/// The present moment of the runtime of an active node.
+pub(crate) fn runtime_now(runtime: NonNull<Shared>) -> Instant {
+    // SAFETY: `scope::node` N6.
+    unsafe { runtime.as_ref() }.time.now()
+}
