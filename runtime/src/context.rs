@@ -12,6 +12,7 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
+use crate::primitives::per_thread;
 use crate::scheduler::Worker;
 use crate::scope::Node;
 use crate::task::Header;
@@ -23,7 +24,7 @@ struct Context {
     budget: Cell<u32>,
 }
 
-thread_local! {
+per_thread! {
     static CONTEXT: Context = const {
         Context {
             worker: Cell::new(ptr::null()),

@@ -1,10 +1,11 @@
-//! The one place that chooses between the real atomics and locks and the model checker's.
+//! The one place that chooses between the real atomics, locks and threads and the model checker's.
 //!
 //! Everything whose interleavings matter imports from here, so that `--cfg loom` puts it under loom's control unchanged.
 
 #[cfg(not(loom))]
 mod chosen {
     pub(crate) use std::sync::atomic;
+    pub(crate) use std::{thread, thread_local as per_thread};
 
     /// A lock without poisoning: a panic inside is contained and reported by the task it happened in.
     pub(crate) struct Mutex<T>(parking_lot::Mutex<T>);
@@ -32,6 +33,23 @@ mod chosen {
 mod chosen {
     pub(crate) use loom::sync::atomic;
 
+    /// The model checker's macro does not know `const` blocks.
+    macro_rules! per_thread {
+        (static $name:ident: $type:ty = const { $($init:tt)* };) => {
+            loom::thread_local! { static $name: $type = { $($init)* }; }
+        };
+    }
+    pub(crate) use per_thread;
+
+    pub(crate) mod thread {
+        pub(crate) use loom::thread::{Builder, JoinHandle, Thread, current, park};
+
+        /// A time-out may strike at any moment.
+        pub(crate) fn park_timeout(_timeout: std::time::Duration) {
+            loom::thread::yield_now();
+        }
+    }
+
     /// The model checker's lock, with the interface of the real one.
     pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
 
@@ -52,4 +70,4 @@ mod chosen {
     }
 }
 
-pub(crate) use chosen::{Mutex, MutexGuard, atomic};
+pub(crate) use chosen::{Mutex, MutexGuard, atomic, per_thread, thread};

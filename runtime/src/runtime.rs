@@ -7,12 +7,12 @@ use std::io;
 use std::panic::{Location, resume_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::blocking::{Limits, Pool};
 use crate::context;
 use crate::primitives::Mutex;
+use crate::primitives::thread::{self, JoinHandle};
 use crate::scheduler::{Shared, Worker, cpus};
 use crate::scope::Node;
 use crate::scope::node::Place;

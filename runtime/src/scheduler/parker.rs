@@ -10,13 +10,13 @@
 //! A token may be left over from a wake that came when the worker was up already; the next `park` then returns early, which its
 //! caller takes for a wake without cause.
 
-use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use super::driver::Driver;
 use crate::primitives::Mutex;
 use crate::primitives::atomic::AtomicU32;
 use crate::primitives::atomic::Ordering::{AcqRel, Acquire};
+use crate::primitives::thread::{self, Thread};
 
 const EMPTY: u32 = 0;
 const BLOCKED: u32 = 1;

@@ -85,13 +85,18 @@ impl Worker {
         context::with_worker(self, || {
             let mut mode = Mode::Running;
             while !ended() {
-                if run_main() {
+                let ran_main = run_main();
+                if ran_main {
                     mode = self.found(mode);
                 }
                 let ticks = self.ticks.get().wrapping_add(1);
                 self.ticks.set(ticks);
                 let task = if ticks.is_multiple_of(MAINTENANCE) { self.maintain() } else { None };
-                if let Some(task) = task.or_else(|| self.next()).or_else(|| self.search(&mut mode)) {
+                let task = task.or_else(|| self.next());
+                if task.is_none() && ran_main {
+                    continue; // It may be due again.
+                }
+                if let Some(task) = task.or_else(|| self.search(&mut mode)) {
                     mode = self.found(mode);
                     // SAFETY: `Queued` is the task's queue entry.
                     unsafe { cell::run(task.0, self.shared.budget) };

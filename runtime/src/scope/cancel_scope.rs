@@ -77,7 +77,7 @@ impl CancelScope {
         if self.shield {
             self.node.set(SHIELD | HOLDER);
         }
-        Scoped::new("CancelScope::run", self.node, self.deadline, future).await
+        Scoped::on("CancelScope::run", self.node, self.deadline, future).await
     }
 }
 

@@ -5,7 +5,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-use super::node::Node;
 use super::node::flag::HOLDER;
 use super::scoped::{Deadline, Scoped, shield};
 use crate::context;
@@ -46,7 +45,7 @@ where
     let outcome = {
         let mut body = pin!(Some(body));
         let caught = std::future::poll_fn(|cx| poll_caught(body.as_mut(), cx));
-        let outcome = Scoped::new("finally", Node::unattached(HOLDER), Deadline::Never, caught).await;
+        let outcome = Scoped::new("finally", HOLDER, Deadline::Never, caught).await;
         match catch_unwind(AssertUnwindSafe(|| body.set(None))) {
             Ok(()) => outcome,
             Err(panic) => Ok(Err(panic)),

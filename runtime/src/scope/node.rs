@@ -19,11 +19,14 @@
 //!   the other way round; no foreign code (wakers, drops of users' values) runs under it.
 //! - **N5** `place.task` may be followed only by the task itself while it is polled, and by the holder of one of its tokens.
 //! - **N6** `place.runtime` may be followed while some task of the node's run has not ended; for one, while `active` is set, under the lock.
+//! - **N7** `place` is written once, before `ATTACHED` is set, by the one who made the node or took the scope by value; it is read only after
+//!   `ATTACHED` was seen.
 #![allow(unsafe_code)]
 
 use std::any::Any;
+use std::cell::UnsafeCell;
 use std::ptr::NonNull;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::time::Instant;
 
@@ -55,6 +58,8 @@ pub(crate) mod flag {
     pub(crate) const LINKED: u32 = 1 << 6;
     /// A kind of node that holds a guard while its future is suspended. Fixed when the node is attached.
     pub(crate) const HOLDER: u32 = 1 << 15;
+    /// Hangs in the tree, or did: `place` is set.
+    pub(crate) const ATTACHED: u32 = 1 << 14;
     /// Holds a guard (see `guard`).
     pub(crate) const HOLDING: u32 = 1 << 7;
     /// The holder was woken and has not been polled since.
@@ -70,7 +75,7 @@ pub(crate) mod flag {
     /// A nursery whose future is gone: nobody will ask for its errors.
     pub(crate) const ORPHANED: u32 = 1 << 13;
 }
-use flag::{CANCELLED, CUT_ON_STOP, EFFECTIVE, HOLDING, LINKED, SHIELD, STOPPING, SUSPECT, TASK_ROOT, WOKEN};
+use flag::{ATTACHED, CANCELLED, CUT_ON_STOP, EFFECTIVE, HOLDING, LINKED, SHIELD, STOPPING, SUSPECT, TASK_ROOT, WOKEN};
 
 /// See the module.
 pub(crate) struct Node {
@@ -79,7 +84,8 @@ pub(crate) struct Node {
     pub(crate) guards: AtomicU32,
     /// Nursery: its body and children that have not ended.
     pub(crate) live: Live,
-    place: OnceLock<Place>,
+    /// See N7.
+    place: UnsafeCell<Option<Place>>,
     links: Links<Node>,
     pub(crate) inner: Mutex<Inner>,
 }
@@ -139,22 +145,22 @@ unsafe impl Linked for Node {
 impl Node {
     /// A node that hangs nowhere yet.
     pub(crate) fn unattached(flags: u32) -> Arc<Self> {
-        Arc::new(Self::with(flags, OnceLock::new()))
+        Arc::new(Self::with(flags, None))
     }
 
     /// A node at `place`, attached.
     pub(crate) fn attached(flags: u32, place: Place) -> Arc<Self> {
-        let node = Arc::new(Self::with(flags, OnceLock::from(place)));
+        let node = Arc::new(Self::with(flags | ATTACHED, Some(place)));
         node.link();
         node
     }
 
-    fn with(flags: u32, place: OnceLock<Place>) -> Self {
+    fn with(flags: u32, place: Option<Place>) -> Self {
         Self {
             flags: AtomicU32::new(flags),
             guards: AtomicU32::new(0),
             live: Live::with_body(),
-            place,
+            place: UnsafeCell::new(place),
             links: Links::new(),
             inner: Mutex::new(Inner {
                 active: false,
@@ -170,21 +176,27 @@ impl Node {
         }
     }
 
-    /// Hangs an unattached node at `place`; false if it hangs somewhere already.
-    pub(crate) fn attach(self: &Arc<Self>, place: Place) -> bool {
-        let fresh = self.place.set(place).is_ok();
-        if fresh {
-            self.link();
-        }
-        fresh
+    /// Hangs an unattached node at `place`, once. Only the one who made it, or has taken its scope by value, calls this.
+    pub(crate) fn attach(self: &Arc<Self>, place: Place) {
+        assert!(self.flags.load(Relaxed) & ATTACHED == 0, "a node is attached once");
+        // SAFETY: N7: nobody reads before `ATTACHED` is set, and nobody else writes.
+        unsafe { *self.place.get() = Some(place) };
+        self.flags.fetch_or(ATTACHED, AcqRel);
+        self.link();
     }
 
+    #[inline]
     pub(crate) fn place(&self) -> Option<&Place> {
-        self.place.get()
+        // Acquire pairs with `attach`.
+        if self.flags.load(Acquire) & ATTACHED == 0 {
+            return None;
+        }
+        // SAFETY: N7.
+        unsafe { &*self.place.get() }.as_ref()
     }
 
     pub(crate) fn parent(&self) -> Option<&Arc<Node>> {
-        self.place.get()?.parent.as_ref()
+        self.place()?.parent.as_ref()
     }
 
     fn link(self: &Arc<Self>) {
@@ -214,17 +226,16 @@ impl Node {
     /// The future that ran this node is gone: takes the node out of the tree. With a forgotten nursery below it the node stays,
     /// so that a cancel from above still reaches that nursery's children; then the end of the task takes it out.
     pub(crate) fn detach(&self) {
-        let (owner, fire) = {
-            let mut inner = self.inner.lock();
-            inner.active = false;
-            let taken = (inner.owner.take(), inner.timer.disarm());
-            if !inner.scopes.is_empty() {
-                return;
-            }
-            taken
-        };
-        self.unlink();
-        drop((owner, fire));
+        let mut inner = self.inner.lock();
+        inner.active = false;
+        let gone = (inner.owner.take(), inner.timer.disarm());
+        let forgotten = !inner.scopes.is_empty();
+        drop(inner);
+        // Dropped outside the lock (N4).
+        drop(gone);
+        if !forgotten {
+            self.unlink();
+        }
     }
 
     fn unlink(&self) {

@@ -39,14 +39,22 @@ pin_project! {
 /// A node that leaves the tree with its future.
 struct Entered {
     node: Option<Arc<Node>>,
+    /// Of the node that is made at entry if none was given.
+    flags: u32,
     entered: bool,
     armed: bool,
 }
 
 impl<F: Future> Scoped<F> {
+    /// A scope with a node of its own, made at entry with `flags`.
+    pub(crate) fn new(operation: &'static str, flags: u32, deadline: Deadline, inside: F) -> Self {
+        let node = Entered { node: None, flags, entered: false, armed: false };
+        Self { inside: Some(inside), node, deadline, own_waker: None, operation }
+    }
+
     /// A scope on `node`, which is not yet attached.
-    pub(crate) fn new(operation: &'static str, node: Arc<Node>, deadline: Deadline, inside: F) -> Self {
-        let node = Entered { node: Some(node), entered: false, armed: false };
+    pub(crate) fn on(operation: &'static str, node: Arc<Node>, deadline: Deadline, inside: F) -> Self {
+        let node = Entered { node: Some(node), flags: 0, entered: false, armed: false };
         Self { inside: Some(inside), node, deadline, own_waker: None, operation }
     }
 }
@@ -60,25 +68,33 @@ impl Entered {
         let parent = context::scope_node(operation);
         let place = parent.place().expect("the current node is attached");
         let place = Place { parent: Some(Arc::clone(&parent)), runtime: place.runtime, task: context::task(operation) };
-        let node = self.node();
-        assert!(node.attach(place), "trioxide: a cancel scope was entered twice; a scope runs one future, once");
-        self.entered = true;
-        if let Deadline::After(after) = *deadline {
-            *deadline = crate::time::deadline_after(after, operation).map_or(Deadline::Never, Deadline::At);
+        match &self.node {
+            // `CancelScope::run` takes the scope by value, so it has not been entered before.
+            Some(node) => node.attach(place),
+            None => self.node = Some(Node::attached(self.flags, place)),
         }
-        if let Deadline::At(at) = *deadline {
-            self.node().inner.lock().deadline = Some(at);
-            if crate::time::now() >= at {
-                self.node().cancel(CancelReason::of(CancelSource::Deadline));
+        self.entered = true;
+        // One look at the clock.
+        let past = match *deadline {
+            Deadline::Never => return,
+            Deadline::After(after) => {
+                *deadline = crate::time::deadline_after(after, operation).map_or(Deadline::Never, Deadline::At);
+                after.is_zero()
             }
+            Deadline::At(at) => crate::time::now() >= at,
+        };
+        if past {
+            self.node().cancel(CancelReason::of(CancelSource::Deadline));
         }
     }
 
     /// The scope stays suspended: from here on its deadline must be able to wake it.
-    fn arm(&mut self) {
-        if !self.armed {
-            self.armed = true;
-            self.node().arm_deadline();
+    fn arm(&mut self, deadline: Deadline) {
+        if let Deadline::At(at) = deadline {
+            if !self.armed {
+                self.armed = true;
+                self.node().arm_deadline(at, CancelSource::Deadline);
+            }
         }
     }
 
@@ -129,9 +145,7 @@ impl<F: Future> Future for Scoped<F> {
         } else {
             node.set_owner(cx.waker());
         }
-        if matches!(this.deadline, Deadline::At(_)) {
-            this.node.arm();
-        }
+        this.node.arm(*this.deadline);
         let node = this.node.node();
         // A holder sees to its own inside; of other scopes the outermost one does.
         let ours = node.is_effective() && (holder || !context::is_cancelled());
@@ -146,19 +160,19 @@ impl<F: Future> Future for Scoped<F> {
 }
 
 impl Node {
-    /// Puts the node's deadline into the timers, or cancels at once if it has passed. The node is attached, and its task is polled.
-    pub(crate) fn arm_deadline(self: &Arc<Self>) {
+    /// Cancels the node at `at`, unless an earlier deadline is set. A deadline that has passed takes effect when the worker next looks
+    /// at its timers.
+    pub(super) fn arm_deadline(self: &Arc<Self>, at: Instant, source: CancelSource) {
         let Some(place) = self.place() else { return };
-        let inner = self.inner.lock();
+        let mut inner = self.inner.lock();
+        if !inner.active || inner.deadline.is_some_and(|earlier| earlier <= at) {
+            return;
+        }
+        inner.deadline = Some(at);
         let old = inner.timer.disarm();
-        let late = inner
-            .deadline
-            .is_some_and(|at| crate::time::arm_node(&inner.timer, place.runtime, at, self, CancelSource::Deadline));
+        crate::time::arm_node(&inner.timer, place.runtime, at, self, source);
         drop(inner);
         drop(old);
-        if late {
-            self.cancel(CancelReason::of(CancelSource::Deadline));
-        }
     }
 }
 
@@ -194,7 +208,7 @@ impl Node {
 /// });
 /// ```
 pub async fn shield<F: Future>(future: F) -> F::Output {
-    let scoped = Scoped::new("shield", Node::unattached(SHIELD | HOLDER), Deadline::Never, future);
+    let scoped = Scoped::new("shield", SHIELD | HOLDER, Deadline::Never, future);
     match scoped.await {
         Ok(output) => output,
         Err(_) => unreachable!("nobody holds a handle to the scope of a shield"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::node::Node;
 use super::node::flag::CUT_ON_STOP;
-use super::reason::{CancelReason, CancelSource};
+use super::reason::CancelSource;
 use super::scoped::{Deadline, Scoped};
 
 /// Runs `future` until the surrounding scope is asked to stop; `None` if that came first.
@@ -31,7 +31,7 @@ use super::scoped::{Deadline, Scoped};
 /// }));
 /// ```
 pub async fn until_stopping<F: Future>(future: F) -> Option<F::Output> {
-    Scoped::new("until_stopping", Node::unattached(CUT_ON_STOP), Deadline::Never, future).await.ok()
+    Scoped::new("until_stopping", CUT_ON_STOP, Deadline::Never, future).await.ok()
 }
 
 /// Waits until the surrounding scope is asked to stop.
@@ -50,21 +50,13 @@ pub async fn stopping() {
 impl Node {
     /// Sets the deadline to `grace` from now, unless an earlier one is set.
     pub(super) fn stop_after(self: &Arc<Self>, grace: Duration) {
-        let Some(place) = self.place() else { return };
-        let (mut late, mut old) = (false, None);
-        let mut inner = self.inner.lock();
-        if inner.active {
-            let at = crate::time::runtime_now(place.runtime).checked_add(grace);
-            if let Some(at) = at.filter(|at| inner.deadline.is_none_or(|deadline| *at < deadline)) {
-                old = inner.timer.disarm();
-                inner.deadline = Some(at);
-                late = crate::time::arm_node(&inner.timer, place.runtime, at, self, CancelSource::Stopped);
-            }
-        }
-        drop(inner);
-        drop(old);
-        if late {
-            self.cancel(CancelReason::of(CancelSource::Stopped));
+        // The lock is held for a moment to ask whether the run is still there (`node` N6).
+        let now = {
+            let inner = self.inner.lock();
+            self.place().filter(|_| inner.active).map(|place| crate::time::runtime_now(place.runtime))
+        };
+        if let Some(at) = now.and_then(|now| now.checked_add(grace)) {
+            self.arm_deadline(at, CancelSource::Stopped);
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use super::node::Node;
 use super::reason::TooSlow;
 use super::scoped::{Deadline, Scoped};
 
@@ -27,7 +26,7 @@ use super::scoped::{Deadline, Scoped};
 /// assert_eq!(run(move_on_after(Duration::from_millis(1), sleep_forever())), None);
 /// ```
 pub async fn move_on_after<F: Future>(after: Duration, future: F) -> Option<F::Output> {
-    Scoped::new("move_on_after", Node::unattached(0), Deadline::After(after), future).await.ok()
+    Scoped::new("move_on_after", 0, Deadline::After(after), future).await.ok()
 }
 
 /// As [`move_on_after`], until the moment `at` of the run's clock.
@@ -36,7 +35,7 @@ pub async fn move_on_after<F: Future>(after: Duration, future: F) -> Option<F::O
 ///
 /// As [`move_on_after`].
 pub async fn move_on_at<F: Future>(at: Instant, future: F) -> Option<F::Output> {
-    Scoped::new("move_on_at", Node::unattached(0), Deadline::At(at), future).await.ok()
+    Scoped::new("move_on_at", 0, Deadline::At(at), future).await.ok()
 }
 
 /// As [`move_on_after`], for a time-out that is a failure.
@@ -55,7 +54,7 @@ pub async fn move_on_at<F: Future>(at: Instant, future: F) -> Option<F::Output> 
 /// assert!(run(fail_after(Duration::from_millis(1), sleep_forever())).is_err());
 /// ```
 pub async fn fail_after<F: Future>(after: Duration, future: F) -> Result<F::Output, TooSlow> {
-    Scoped::new("fail_after", Node::unattached(0), Deadline::After(after), future).await.map_err(|_| TooSlow)
+    Scoped::new("fail_after", 0, Deadline::After(after), future).await.map_err(|_| TooSlow)
 }
 
 /// As [`fail_after`], until the moment `at` of the run's clock.
@@ -68,5 +67,5 @@ pub async fn fail_after<F: Future>(after: Duration, future: F) -> Result<F::Outp
 ///
 /// As [`move_on_after`].
 pub async fn fail_at<F: Future>(at: Instant, future: F) -> Result<F::Output, TooSlow> {
-    Scoped::new("fail_at", Node::unattached(0), Deadline::At(at), future).await.map_err(|_| TooSlow)
+    Scoped::new("fail_at", 0, Deadline::At(at), future).await.map_err(|_| TooSlow)
 }

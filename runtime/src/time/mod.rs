@@ -263,21 +263,11 @@ pub(crate) fn now_for(operation: &str) -> Instant {
     })
 }
 
-/// Arms the timer of a node, whose lock the caller holds, to cancel it at `at`; true if it is too late for that.
-pub(crate) fn arm_node(
-    timer: &Timer,
-    runtime: NonNull<Shared>,
-    at: Instant,
-    node: &Arc<Node>,
-    source: CancelSource,
-) -> bool {
-    let late = runtime_now(runtime) >= at;
-    if !late {
-        // SAFETY: M1: the timer belongs to the node, whose lock is held, and was disarmed by the caller; the node is active, so its
-        // run has not ended (`scope::node` N6).
-        unsafe { timer.arm(runtime, at, Fire::Cancel(Arc::clone(node), source)) };
-    }
-    late
+/// Arms the timer of an active node, whose lock the caller holds, to cancel it at `at`.
+pub(crate) fn arm_node(timer: &Timer, runtime: NonNull<Shared>, at: Instant, node: &Arc<Node>, source: CancelSource) {
+    // SAFETY: M1: the timer belongs to the node, whose lock is held, and was disarmed by the caller; the node is active, so its run has
+    // not ended (`scope::node` N6).
+    unsafe { timer.arm(runtime, at, Fire::Cancel(Arc::clone(node), source)) };
 }
 
 /// The present moment of the runtime of an active node.
