@@ -15,6 +15,9 @@ mod checkpoint;
 mod context;
 mod list;
 pub mod lowlevel;
+#[cfg(loom)]
+#[doc(hidden)]
+pub mod models;
 mod nursery;
 mod primitives;
 mod runtime;
@@ -35,12 +38,4 @@ pub use scope::{
     move_on_after, move_on_at, shield, stopping, until_stopping,
 };
 pub use task::{Task, TaskId};
-#[cfg(loom)]
-#[doc(hidden)]
-pub mod models {
-    //! What the loom models are made of.
-    pub use crate::scheduler::idle::{Idle, Risen};
-    pub use crate::scope::live::Live;
-    pub use crate::task::state::{Completed, HandleStep, Notify, State, Stopped};
-}
 pub use time::{Clock, Sleep, now, sleep, sleep_forever, sleep_until};

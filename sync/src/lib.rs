@@ -1,1 +1,31 @@
-//! sync
+//! Events and channels of trioxide.
+//!
+//! | type | what it is for |
+//! | --- | --- |
+//! | [`Event`] | something happens once, and any number of tasks wait for it |
+//! | [`channel::bounded`] | messages from many tasks to many tasks, with back-pressure |
+//! | [`channel::oneshot()`] | one message from one task to another |
+//!
+//! What all of them promise:
+//!
+//! - **Every wait is a checkpoint**, also when it need not wait: it notices a cancelled scope before
+//!   it takes anything, and yields when the budget of its task is used up. What is not `async` here
+//!   never blocks and is no checkpoint.
+//! - **Nothing is lost.** A wait that is cancelled has changed nothing. What was handed to a wait that
+//!   is then dropped before it could deliver goes on to the next in line.
+//! - **First come, first served.** What is sent while somebody waits belongs to the one who has waited
+//!   longest; nobody can snatch it on the way.
+//! - **No wait allocates**: a wait queue is linked through the futures that wait.
+//!
+//! Handles and events may be used from any thread; the `async` functions work in a run only, and
+//! panic outside of one.
+
+pub mod channel;
+pub mod event;
+#[cfg(loom)]
+#[doc(hidden)]
+pub mod models;
+mod primitives;
+mod wait_list;
+
+pub use event::Event;

@@ -1,1 +1,28 @@
-//! testing
+//! Concurrent code tested without a sleep.
+//!
+//! - [`MockClock`]: time that moves when the test says so, or by itself as soon as everything waits for it.
+//! - [`Sequencer`]: forces an order over tasks.
+//! - [`on_each`], [`on_each_with_clock`]: the same test on one worker, on two, on more than there are cores.
+//! - [`CountDrops`], [`pending_once`]: what tests of cancellation need all the time.
+//!
+//! ```
+//! use std::time::Duration;
+//! use trioxide_runtime::sleep;
+//! use trioxide_testing::on_each_with_clock;
+//!
+//! // An hour passes in no time, and ends at exactly 3600 s.
+//! on_each_with_clock(&[1, 2, 8], async |clock| {
+//!     sleep(Duration::from_secs(3600)).await;
+//!     assert_eq!(clock.elapsed(), Duration::from_secs(3600));
+//! });
+//! ```
+
+mod clock;
+mod drops;
+mod sequencer;
+mod workers;
+
+pub use clock::MockClock;
+pub use drops::{CountDrops, DropGuard};
+pub use sequencer::{Sequencer, Turn};
+pub use workers::{on_each, on_each_with_clock, pending_once};

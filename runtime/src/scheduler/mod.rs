@@ -22,7 +22,7 @@
 pub(crate) mod cpus;
 pub(crate) mod driver;
 pub(crate) mod idle;
-mod parker;
+pub(crate) mod parker;
 mod worker;
 
 use std::io;
@@ -76,6 +76,8 @@ pub(crate) struct Shared {
     /// Which worker that is; `usize::MAX`: none.
     driver_holder: AtomicUsize,
     ids: AtomicU64,
+    /// Held by the worker that asks the user's clock to move on.
+    moving: Mutex<()>,
     pub(crate) time: Time,
     pub(crate) pool: Pool,
     pub(crate) budget: u32,
@@ -116,6 +118,7 @@ impl Shared {
             at_driver: Mutex::new(()),
             driver_holder: AtomicUsize::new(usize::MAX),
             ids: AtomicU64::new(1),
+            moving: Mutex::new(()),
             time,
             pool,
             budget,

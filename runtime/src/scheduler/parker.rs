@@ -9,6 +9,7 @@
 //!
 //! A token may be left over from a wake that came when the worker was up already; the next `park` then returns early, which its
 //! caller takes for a wake without cause.
+#![allow(unreachable_pub)] // The loom models use it.
 
 use std::time::{Duration, Instant};
 
@@ -24,24 +25,24 @@ const AT_DRIVER: u32 = 2;
 const TOKEN: u32 = 3;
 
 /// See the module.
-pub(crate) struct Parker {
+pub struct Parker {
     state: AtomicU32,
     /// The thread that parks here now: worker 0 is another one in each run.
     thread: Mutex<Option<Thread>>,
 }
 
 impl Parker {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self { state: AtomicU32::new(EMPTY), thread: Mutex::new(None) }
     }
 
     /// The calling thread is going to park here.
-    pub(crate) fn bind(&self) {
+    pub fn bind(&self) {
         *self.thread.lock() = Some(thread::current());
     }
 
     /// Blocks until `unpark`, at most for `timeout`.
-    pub(crate) fn park(&self, timeout: Option<Duration>) {
+    pub fn park(&self, timeout: Option<Duration>) {
         if !self.enter(BLOCKED) {
             return;
         }
@@ -63,7 +64,7 @@ impl Parker {
     }
 
     /// Waits in the driver until it has something, until `unpark`, at most for `timeout`.
-    pub(crate) fn park_at(&self, driver: &dyn Driver, timeout: Option<Duration>) {
+    pub fn park_at(&self, driver: &dyn Driver, timeout: Option<Duration>) {
         if self.enter(AT_DRIVER) {
             driver.wait(timeout);
             self.state.swap(EMPTY, AcqRel);
@@ -81,7 +82,7 @@ impl Parker {
     }
 
     /// Makes the present or the next `park` return.
-    pub(crate) fn unpark(&self, driver: Option<&dyn Driver>) {
+    pub fn unpark(&self, driver: Option<&dyn Driver>) {
         // Release pairs with `park`: what the caller has queued is seen by the worker.
         match self.state.swap(TOKEN, AcqRel) {
             BLOCKED => {

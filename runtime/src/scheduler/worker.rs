@@ -218,8 +218,11 @@ impl Worker {
         shared.idle.lie_down(self.index, mode == Mode::Searching);
         // A worker that was not let search needs no last look: those who do search have begun before it lies down, and look.
         let queued = mode == Mode::Searching && shared.has_queued();
-        if queued || shared.has_bound(self.index) || self.time_moved() {
+        if queued || shared.has_bound(self.index) {
             return self.rise();
+        }
+        if let Some(mode) = self.time_moved() {
+            return mode;
         }
         let timeout = match self.remote().shard.next() {
             None => None,
@@ -249,19 +252,26 @@ impl Worker {
         }
     }
 
-    /// With a clock of the user's: if everything sleeps, asks it whether it wants to move on.
-    fn time_moved(&self) -> bool {
+    /// With a clock of the user's: if everything sleeps, asks it whether it wants to move on. If it does, this worker is up again.
+    fn time_moved(&self) -> Option<Mode> {
         let shared = &*self.shared;
-        let moved = shared.time.is_custom()
+        if !shared.time.is_custom() {
+            return None;
+        }
+        // One at a time, and up before the next one looks: two that lay down together would both see everything asleep, and the
+        // second would move the clock on while the first runs what was due.
+        let _moving = shared.moving.lock();
+        // The pool first: what its last job has woken is queued, and a worker claimed for it, before the pool is idle.
+        let moved = shared.pool.is_idle()
             && shared.idle.all_sleep()
-            && shared.pool.is_idle()
             && shared.time.all_idle(shared.remotes.iter().filter_map(|remote| remote.shard.next()).min());
-        if moved {
+        moved.then(|| {
+            let mode = self.rise();
             for remote in &shared.remotes {
                 remote.shard.fire_due(&shared.time);
             }
-        }
-        moved
+            mode
+        })
     }
 
     pub(super) fn next_id(&self) -> TaskId {

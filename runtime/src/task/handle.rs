@@ -25,7 +25,6 @@ use crate::scope::{CancelReason, Cancelled};
 /// # Panics
 ///
 /// When polled again after it has given its value.
-#[must_use = "dropping a `Task` is fine (write `let _ =`, or `drop`): the nursery joins the child"]
 pub struct Task<T> {
     header: NonNull<Header>,
     waiting: bool,

@@ -1,0 +1,184 @@
+//! What the loom models in `loom-tests` are made of: the real types, where they are private behind a safe interface.
+#![allow(unsafe_code)]
+
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use crate::blocking::{Limits, Pool};
+use crate::primitives::atomic::Ordering::Relaxed;
+pub use crate::scheduler::idle::{Idle, Risen};
+pub use crate::scheduler::parker::Parker;
+use crate::scheduler::Shared;
+use crate::scope::guard::Settled;
+pub use crate::scope::live::Live;
+use crate::scope::node::{Place, flag};
+use crate::scope::{self, CancelReason, CancelSource};
+pub use crate::task::state::{Completed, HandleStep, Notify, State, Stopped};
+use crate::time::{self, Fire, Time};
+
+/// A node of the scope tree. It hangs in no task and no runtime, and its deadline is never set.
+#[derive(Clone)]
+pub struct Node(Arc<scope::Node>);
+
+/// What a node stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A cancel scope.
+    Scope,
+    /// A nursery.
+    Nursery,
+    /// A shield.
+    Shield,
+    /// A task.
+    Task,
+}
+
+impl Node {
+    /// The node at the top.
+    pub fn root() -> Self {
+        Self::hung(Kind::Scope, None)
+    }
+
+    /// A node below this one.
+    pub fn below(&self, kind: Kind) -> Self {
+        Self::hung(kind, Some(Arc::clone(&self.0)))
+    }
+
+    fn hung(kind: Kind, parent: Option<Arc<scope::Node>>) -> Self {
+        let flags = match kind {
+            Kind::Scope => 0,
+            Kind::Nursery => flag::HOLDER,
+            Kind::Shield => flag::HOLDER | flag::SHIELD,
+            Kind::Task => flag::TASK_ROOT,
+        };
+        // Nobody follows the pointers (N5, N6): no task registers here, and no timer is armed.
+        let place = Place { parent, runtime: NonNull::dangling(), task: NonNull::dangling() };
+        Self(scope::Node::attached(flags, place))
+    }
+
+    /// Cancels the scope.
+    pub fn cancel(&self) {
+        self.0.cancel(CancelReason::of(CancelSource::Explicit));
+    }
+
+    /// Whether a suspension in it is cut.
+    pub fn is_effective(&self) -> bool {
+        self.0.is_effective()
+    }
+
+    /// Whether anything below waits for the guard of a holder.
+    pub fn has_guards(&self) -> bool {
+        self.0.guards.load(Relaxed) != 0
+    }
+
+    /// Whether it was woken and has not answered.
+    pub fn is_woken(&self) -> bool {
+        self.0.has(flag::WOKEN)
+    }
+
+    /// Stores the waker of the future that runs the node.
+    pub fn set_owner(&self, waker: &Waker) {
+        self.0.set_owner(waker);
+    }
+
+    /// Wakes that future.
+    pub fn wake(&self) {
+        self.0.notify_owner();
+    }
+
+    /// The holder is being polled.
+    pub fn answer(&self) {
+        self.0.answer();
+    }
+
+    /// Begins to hold a guard.
+    pub fn hold(&self) {
+        self.0.hold();
+    }
+
+    /// Lets go of the guard.
+    pub fn let_go(&self) {
+        self.0.let_go();
+    }
+
+    /// A cancelled scope after the poll of its inside; whether it may drop that.
+    pub fn settle(&self, due: bool, waker: &Waker) -> bool {
+        self.0.settle(due, &Context::from_waker(waker)) == Settled::Free
+    }
+
+    /// The future that ran the node is gone.
+    pub fn detach(&self) {
+        self.0.detach();
+    }
+
+    /// How many references to the node there are: its handles, its children, and the parent's list.
+    pub fn references(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+}
+
+/// The timers of a runtime with one worker, which no thread drives.
+#[derive(Clone)]
+pub struct Timers {
+    shared: Arc<Shared>,
+    epoch: Instant,
+}
+
+impl Timers {
+    /// No timer.
+    pub fn new() -> Self {
+        let limits = Limits { threads: 1, keep_alive: Duration::ZERO, name: String::new(), stack_size: None };
+        let (shared, _workers) = Shared::new(1, Time::new(None), Pool::new(limits), 1);
+        Self { shared, epoch: Instant::now() }
+    }
+
+    /// Fires what is due.
+    pub fn fire_due(&self) {
+        self.shared.remotes[0].shard.fire_due(&self.shared.time);
+    }
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A timer in a place of its own. It is `Send`, and not `Sync`: its owner alone uses it (M1).
+pub struct Timer {
+    timers: Timers,
+    timer: Box<time::Timer>,
+    _owner: PhantomData<Cell<()>>,
+}
+
+impl Timer {
+    /// A timer that is not armed.
+    pub fn new(timers: &Timers) -> Self {
+        Self { timers: timers.clone(), timer: Box::new(time::Timer::new()), _owner: PhantomData }
+    }
+
+    /// Wakes `waker` at once, or in the far future. Whatever it was armed for before is forgotten.
+    pub fn arm(&self, due: bool, waker: &Waker) {
+        drop(self.timer.disarm());
+        let deadline = if due { self.timers.epoch } else { self.timers.epoch + Duration::from_secs(1 << 30) };
+        // SAFETY: M1: the box keeps the timer in place, `self` is its only user, and it is not armed; `timers` keeps the runtime.
+        unsafe { self.timer.arm(NonNull::from(&*self.timers.shared), deadline, Fire::Wake(waker.clone())) };
+    }
+
+    /// Takes the timer out; the waker, unless it has fired.
+    pub fn disarm(&self) -> Option<Waker> {
+        match self.timer.disarm()? {
+            Fire::Wake(waker) => Some(waker),
+            Fire::Cancel(..) => None,
+        }
+    }
+
+    /// Replaces the waker; false if it has fired.
+    pub fn rewake(&self, waker: &Waker) -> bool {
+        self.timer.rewake(waker)
+    }
+}

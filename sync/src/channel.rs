@@ -1,0 +1,103 @@
+//! Channels: [`bounded`] for streams of messages with back-pressure, [`oneshot()`] for a single one.
+//!
+//! ```
+//! use trioxide_runtime::{nursery, run};
+//! use trioxide_sync::channel;
+//!
+//! let total = run(async {
+//!     let (sender, receiver) = channel::bounded(8);
+//!     nursery(async |n| {
+//!         for first in [0, 100] {
+//!             let sender = sender.clone();
+//!             n.spawn(async move {
+//!                 for number in first..first + 100 {
+//!                     sender.send(number).await.expect("the receiver is there");
+//!                 }
+//!             });
+//!         }
+//!         drop(sender); // so that the channel closes with the last child
+//!         let mut total = 0;
+//!         while let Ok(number) = receiver.recv().await {
+//!             total += number;
+//!         }
+//!         assert_eq!(total, 19_900);
+//!     })
+//!     .await;
+//! });
+//! ```
+
+mod error;
+pub mod oneshot;
+mod receiver;
+mod sender;
+mod state;
+
+pub use error::{RecvError, SendError, TryRecvError, TrySendError};
+pub use oneshot::oneshot;
+pub use receiver::{Messages, Receiver, Receiving};
+pub use sender::{Sender, Sending};
+pub use state::ChannelStatistics;
+
+use crate::primitives::Arc;
+use crate::wait_list::Lot;
+use state::State;
+
+/// A channel that holds up to `capacity` messages; a send to a full one waits.
+///
+/// Both ends can be cloned: each message goes to exactly one receiver. The channel has no handle to
+/// close it; dropping the last handle of one end does:
+///
+/// - no [`Sender`] left: receivers take what is buffered, then get [`RecvError`];
+/// - no [`Receiver`] left: what is buffered is dropped, and senders, waiting or later, get their
+///   value back in a [`SendError`].
+///
+/// # Fairness
+///
+/// Both ends are first in, first out. What is sent while a receiver waits is handed to the one that has
+/// waited longest, and no `try_recv` can snatch it; a place that gets free while a sender waits is filled
+/// at once with the value of the one that has waited longest, and no `try_send` can snatch it.
+///
+/// A hand-over is for good: a [`recv`](Receiver::recv) that was handed a message and is then neither polled nor
+/// dropped, say because a `select!` on `&mut` of it took another branch, keeps the message to itself until
+/// one of the two happens. Others go on with the messages that follow.
+///
+/// # Capacity
+///
+/// A capacity of 0 makes a *rendezvous*: a send is done when a receiver has taken its value. With
+/// `usize::MAX` no send ever waits; then nothing holds back a sender that is faster than its receiver.
+///
+/// What was handed to a [`recv`](Receiver::recv) that was dropped before it could deliver comes back to the
+/// front; until it is received again the channel may hold more than `capacity`.
+pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
+    let channel = Arc::new(Lot::new(State::new(capacity)));
+    (Sender::first(channel.clone()), Receiver::first(channel))
+}
+
+/// The lock of a channel, with the two queues of who waits.
+type Channel<T> = Lot<State<T>, Parcel<T>, 2>;
+
+/// Senders that wait for room, each with its value in the parcel.
+const SENDERS: usize = 0;
+/// Receivers that wait for a message, each with an empty parcel.
+const RECEIVERS: usize = 1;
+
+/// What passes between a waiter and the one who notifies it.
+///
+/// A sender's: full on entering; found empty when a receiver has taken the value, and full when the
+/// channel was closed. A receiver's: empty on entering; found full when it was handed a message, and
+/// empty when the channel was closed.
+struct Parcel<T> {
+    value: Option<T>,
+    /// The number of a hand-over to a receiver: keeps the order of those that come back.
+    number: u64,
+}
+
+impl<T> Parcel<T> {
+    const EMPTY: Self = Self { value: None, number: 0 };
+}
+
+impl<T> Default for Parcel<T> {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}

@@ -1,0 +1,144 @@
+//! A channel for one message: [`oneshot()`].
+
+mod slot;
+
+use super::TryRecvError;
+use crate::primitives::poll_checkpoint;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+/// A channel for one message from one task to another. One allocation; neither end ever takes a lock.
+///
+/// ```
+/// use trioxide_runtime::{nursery, run};
+/// use trioxide_sync::channel;
+///
+/// run(async {
+///     nursery(async |n| {
+///         let (sender, answer) = channel::oneshot();
+///         n.spawn(async move {
+///             sender.send(6 * 7).expect("somebody waits for it");
+///         });
+///         assert_eq!(answer.await, Ok(42));
+///     })
+///     .await;
+/// });
+/// ```
+pub fn oneshot<T>() -> (Sender<T>, Receiver<T>) {
+    let (sending, receiving) = slot::halves();
+    let receiver = Receiver { half: receiving, has_begun: false };
+    (Sender { half: sending }, receiver)
+}
+
+/// Sends the one message of a [`oneshot()`] channel.
+///
+/// Dropped without having sent, it tells the receiver so.
+pub struct Sender<T> {
+    half: slot::SendHalf<T>,
+}
+
+impl<T> Sender<T> {
+    /// Sends `value`. It never waits, and may be called from any thread, in a run or not.
+    ///
+    /// `Ok` means that the receiver can have it, not that it will ask for it.
+    ///
+    /// # Errors
+    ///
+    /// The value, when the receiver is gone.
+    pub fn send(self, value: T) -> Result<(), T> {
+        self.half.send(value)
+    }
+
+    /// Whether the receiver is gone.
+    pub fn is_closed(&self) -> bool {
+        self.half.is_closed()
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("oneshot::Sender").field("is_closed", &self.is_closed()).finish()
+    }
+}
+
+/// Receives the one message of a [`oneshot()`] channel; await it.
+///
+/// # Errors
+///
+/// Awaiting it gives [`Closed`] when the sender was dropped without having sent, or when the message has
+/// been received before.
+///
+/// # Cancellation
+///
+/// A checkpoint, also when the message is there. A cancelled wait on `&mut receiver` has taken nothing, and
+/// the receiver can be awaited again. Awaited by value, a cancelled wait drops the receiver with whatever
+/// was sent to it.
+///
+/// # Panics
+///
+/// When polled outside a run.
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct Receiver<T> {
+    half: slot::RecvHalf<T>,
+    /// Whether it has been polled past its checkpoint.
+    has_begun: bool,
+}
+
+impl<T> Receiver<T> {
+    /// Receives the message if it is there. Works in a run and outside, on any thread.
+    ///
+    /// # Errors
+    ///
+    /// [`TryRecvError::Empty`] when it has not been sent yet; [`TryRecvError::Closed`] when the sender was
+    /// dropped without having sent, or when the message has been received before.
+    ///
+    /// ```
+    /// use trioxide_sync::channel::{self, TryRecvError};
+    ///
+    /// let (sender, mut receiver) = channel::oneshot();
+    /// assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+    /// sender.send(1).unwrap();
+    /// assert_eq!(receiver.try_recv(), Ok(1));
+    /// assert_eq!(receiver.try_recv(), Err(TryRecvError::Closed));
+    /// ```
+    pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
+        match self.half.try_take() {
+            Poll::Ready(Some(value)) => Ok(value),
+            Poll::Ready(None) => Err(TryRecvError::Closed),
+            Poll::Pending => Err(TryRecvError::Empty),
+        }
+    }
+}
+
+impl<T> Future for Receiver<T> {
+    type Output = Result<T, Closed>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if !self.has_begun {
+            ready!(poll_checkpoint(cx, "oneshot::Receiver"));
+            self.has_begun = true;
+        }
+        self.half.poll_take(cx.waker()).map(|value| value.ok_or(Closed))
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("oneshot::Receiver").finish_non_exhaustive()
+    }
+}
+
+/// There is no message, and none will come: the sender was dropped without having sent, or the message
+/// has been received before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Closed;
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the channel is closed: its sender was dropped without having sent")
+    }
+}
+
+impl std::error::Error for Closed {}

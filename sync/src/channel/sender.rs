@@ -1,0 +1,172 @@
+//! The sending end of a [`bounded`](super::bounded) channel.
+
+use super::state::{self, State};
+use super::{Channel, ChannelStatistics, Parcel, RECEIVERS, SENDERS, SendError, TrySendError};
+use crate::primitives::{Arc, poll_checkpoint};
+use crate::wait_list::Waiter;
+use pin_project_lite::pin_project;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+/// Sends into a [`bounded`](super::bounded) channel. A clone sends into the same one.
+///
+/// When the last of them is dropped, receivers take what is buffered and are then told that the channel is
+/// closed.
+pub struct Sender<T> {
+    channel: Arc<Channel<T>>,
+}
+
+impl<T> Sender<T> {
+    /// The sender that a new channel counts already.
+    pub(super) fn first(channel: Arc<Channel<T>>) -> Self {
+        Self { channel }
+    }
+
+    /// Sends `value`; waits while there is no room for it.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] with the value when all receivers are gone, also when the last one goes while this waits.
+    ///
+    /// # Cancellation
+    ///
+    /// A checkpoint, also when there is room. A send that is cancelled while it waits has not sent, and its
+    /// value is dropped. Where a `select!` drops it, that can happen right after a receiver has taken the
+    /// value; to keep a value that may not get through, use [`try_send`](Sender::try_send), or await the
+    /// send to its end.
+    ///
+    /// # Panics
+    ///
+    /// When polled outside a run.
+    ///
+    /// ```
+    /// use trioxide_sync::channel;
+    ///
+    /// trioxide_runtime::run(async {
+    ///     let (sender, receiver) = channel::bounded(1);
+    ///     sender.send("first").await.unwrap();
+    ///     drop(receiver);
+    ///     let error = sender.send("second").await.unwrap_err();
+    ///     assert_eq!(error.into_inner(), "second");
+    /// });
+    /// ```
+    #[inline]
+    pub fn send(&self, value: T) -> Sending<'_, T> {
+        Sending { value: Some(value), waiter: Waiter::new(&self.channel) }
+    }
+
+    /// Sends `value` if that can be done without waiting. Works in a run and outside, on any thread.
+    ///
+    /// # Errors
+    ///
+    /// [`TrySendError::Full`] when there is no room, which includes that others wait for it;
+    /// [`TrySendError::Closed`] when all receivers are gone. Both hold the value.
+    ///
+    /// ```
+    /// use trioxide_sync::channel::{self, TrySendError};
+    ///
+    /// let (sender, receiver) = channel::bounded(1);
+    /// assert_eq!(sender.try_send(1), Ok(()));
+    /// assert_eq!(sender.try_send(2), Err(TrySendError::Full(2)));
+    /// drop(receiver);
+    /// assert_eq!(sender.try_send(3), Err(TrySendError::Closed(3)));
+    /// ```
+    #[inline]
+    pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
+        state::send(&mut self.channel.lock(), value)
+    }
+
+    /// Whether all receivers are gone, so that nothing can be sent any more.
+    pub fn is_closed(&self) -> bool {
+        !self.channel.lock().has_receivers()
+    }
+
+    /// How many messages are there to be received. Those of sends that still wait are not counted.
+    pub fn len(&self) -> usize {
+        self.channel.lock().len()
+    }
+
+    /// Whether there is no message to be received.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many messages there may be before a send waits.
+    pub fn capacity(&self) -> usize {
+        self.channel.lock().capacity()
+    }
+
+    /// What goes on in the channel at the moment.
+    pub fn statistics(&self) -> ChannelStatistics {
+        state::statistics(&self.channel)
+    }
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        self.channel.lock().add_sender();
+        Self { channel: self.channel.clone() }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        let last = self.channel.lock().drop_sender();
+        if last {
+            self.channel.notify_all(RECEIVERS);
+        }
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("statistics", &self.statistics()).finish()
+    }
+}
+
+pin_project! {
+    /// The future of [`Sender::send`].
+    #[must_use = "a future does nothing unless it is awaited"]
+    pub struct Sending<'a, T> {
+        // Until the first poll; then it is sent, or in the waiter's parcel.
+        value: Option<T>,
+        #[pin]
+        waiter: Waiter<'a, State<T>, Parcel<T>, 2>,
+    }
+}
+
+impl<T> Future for Sending<'_, T> {
+    type Output = Result<(), SendError<T>>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if this.waiter.has_entered() {
+            let parcel = ready!(this.waiter.poll(cx));
+            return Poll::Ready(match parcel.value {
+                None => Ok(()),
+                Some(value) => Err(SendError(value)),
+            });
+        }
+        ready!(poll_checkpoint(cx, "Sender::send"));
+        let value = this.value.take().expect("`Sender::send` was polled again after it had finished");
+        let mut channel = this.waiter.lot().lock();
+        match state::send(&mut channel, value) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(TrySendError::Closed(value)) => Poll::Ready(Err(SendError(value))),
+            Err(TrySendError::Full(value)) => {
+                let parcel = Parcel { value: Some(value), ..Parcel::EMPTY };
+                this.waiter.enter(&mut channel, SENDERS, parcel, cx.waker());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<T> fmt::Debug for Sending<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sending").field("waiting", &self.waiter.has_entered()).finish_non_exhaustive()
+    }
+}

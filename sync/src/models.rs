@@ -1,0 +1,236 @@
+//! Loom models of what is lock-free or hands over here: each function explores one race.
+//!
+//! They go through the public types, whose checkpoints always stand open under loom.
+
+use crate::Event;
+use crate::channel::{self, RecvError, TryRecvError};
+use loom::thread;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+
+/// An event is set while a task begins to wait for it: the task is woken.
+pub fn event_set_against_wait() {
+    loom::model(|| {
+        let event = loom::sync::Arc::new(Event::new());
+        let setter = spawn_with(&event, |event| event.set());
+        block_on(event.wait());
+        assert!(event.is_set());
+        setter.join().unwrap();
+    });
+}
+
+/// An event is set while one of its two waiters goes away: the other is woken.
+pub fn event_set_against_drop() {
+    loom::model(|| {
+        let event = loom::sync::Arc::new(Event::new());
+        let mut staying = Box::pin(event.wait());
+        {
+            let mut leaving = pin!(event.wait());
+            assert!(poll_once(leaving.as_mut()).is_pending());
+            assert!(poll_once(staying.as_mut()).is_pending());
+            let setter = spawn_with(&event, |event| event.set());
+            drop(setter);
+        }
+        block_on(staying.as_mut());
+    });
+}
+
+/// A message is sent while a task begins to wait for it.
+pub fn send_against_recv() {
+    loom::model(|| {
+        let (sender, receiver) = channel::bounded(1);
+        let sending = thread::spawn(move || sender.try_send(1).unwrap());
+        assert_eq!(block_on(receiver.recv()), Ok(1));
+        sending.join().unwrap();
+        assert_eq!(block_on(receiver.recv()), Err(RecvError));
+    });
+}
+
+/// A message is sent while the only waiting receive is dropped: it is in the channel afterwards.
+pub fn send_against_dropped_recv() {
+    loom::model(|| {
+        let (sender, receiver) = channel::bounded(1);
+        let sending = {
+            let mut receiving = pin!(receiver.recv());
+            assert!(poll_once(receiving.as_mut()).is_pending());
+            thread::spawn(move || sender.try_send(1).unwrap())
+        };
+        sending.join().unwrap();
+        assert_eq!(receiver.try_recv(), Ok(1));
+        assert_eq!(receiver.try_recv(), Err(TryRecvError::Closed));
+    });
+}
+
+/// A message is sent while the first of two waiting receives is dropped: the second gets it.
+pub fn dropped_recv_passes_on() {
+    loom::model(|| {
+        let (sender, receiver) = channel::bounded(1);
+        let mut second = pin!(receiver.recv());
+        let sending = {
+            let mut first = pin!(receiver.recv());
+            assert!(poll_once(first.as_mut()).is_pending());
+            assert!(poll_once(second.as_mut()).is_pending());
+            let sender = sender.clone();
+            thread::spawn(move || sender.try_send(1).unwrap())
+        };
+        assert_eq!(block_on(second), Ok(1));
+        sending.join().unwrap();
+        assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
+    });
+}
+
+/// A receive is polled with another waker while a message is sent: the new one is woken.
+pub fn send_against_another_waker() {
+    loom::model(|| {
+        let (sender, receiver) = channel::bounded(1);
+        let mut receiving = pin!(receiver.recv());
+        assert!(poll_once(receiving.as_mut()).is_pending());
+        let sending = thread::spawn(move || sender.try_send(1).unwrap());
+        assert_eq!(block_on(receiving), Ok(1));
+        sending.join().unwrap();
+    });
+}
+
+/// A place gets free while the send that waits for it is dropped: sent or not, and never half.
+pub fn recv_against_dropped_send() {
+    loom::model(|| {
+        let (sender, receiver) = channel::bounded(1);
+        sender.try_send(1).unwrap();
+        let receiver = loom::sync::Arc::new(receiver);
+        let receiving = {
+            let mut sending = pin!(sender.send(2));
+            assert!(poll_once(sending.as_mut()).is_pending());
+            spawn_with(&receiver, |receiver| assert_eq!(receiver.try_recv(), Ok(1)))
+        };
+        receiving.join().unwrap();
+        sender.try_send(3).unwrap_or_else(|full| assert!(full.is_full()));
+        drop(sender);
+        let rest: Vec<_> = std::iter::from_fn(|| receiver.try_recv().ok()).collect();
+        assert!(rest == [2] || rest == [3], "{rest:?}");
+    });
+}
+
+/// Two sends meet two receives in a rendezvous.
+pub fn rendezvous() {
+    loom::model(|| {
+        let (sender, receiver) = channel::bounded(0);
+        let sending = thread::spawn(move || {
+            block_on(sender.send(1)).unwrap();
+            block_on(sender.send(2)).unwrap();
+        });
+        assert_eq!(block_on(receiver.recv()), Ok(1));
+        assert_eq!(block_on(receiver.recv()), Ok(2));
+        sending.join().unwrap();
+    });
+}
+
+/// The last sender goes while a receive begins to wait.
+pub fn close_against_recv() {
+    loom::model(|| {
+        let (sender, receiver) = channel::bounded(1);
+        let closing = thread::spawn(move || {
+            sender.try_send(1).unwrap();
+            drop(sender);
+        });
+        assert_eq!(block_on(receiver.recv()), Ok(1));
+        assert_eq!(block_on(receiver.recv()), Err(RecvError));
+        closing.join().unwrap();
+    });
+}
+
+/// The last receiver goes while a send waits, or begins to: the value comes back, and nothing leaks.
+pub fn close_against_send() {
+    loom::model(|| {
+        let value = Arc::new(());
+        let (sender, receiver) = channel::bounded(1);
+        assert!(sender.try_send(value.clone()).is_ok());
+        let closing = thread::spawn(move || drop(receiver));
+        assert!(block_on(sender.send(value.clone())).is_err());
+        closing.join().unwrap();
+        assert_eq!(Arc::strong_count(&value), 1);
+    });
+}
+
+/// A oneshot is sent while its receiver begins to wait.
+pub fn oneshot_send_against_recv() {
+    loom::model(|| {
+        let (sender, receiver) = channel::oneshot();
+        let sending = thread::spawn(move || sender.send(1).unwrap());
+        assert_eq!(block_on(receiver), Ok(1));
+        sending.join().unwrap();
+    });
+}
+
+/// A oneshot is sent while its receiver is polled with one waker after another.
+pub fn oneshot_send_against_another_waker() {
+    loom::model(|| {
+        let (sender, mut receiver) = channel::oneshot();
+        let sending = thread::spawn(move || sender.send(1).unwrap());
+        match poll_once(Pin::new(&mut receiver)) {
+            Poll::Ready(received) => assert_eq!(received, Ok(1)),
+            Poll::Pending => assert_eq!(block_on(receiver), Ok(1)),
+        }
+        sending.join().unwrap();
+    });
+}
+
+/// A oneshot is sent while its receiver, which has waited, goes away: the value has one owner.
+pub fn oneshot_send_against_drop() {
+    loom::model(|| {
+        let value = Arc::new(());
+        let (sender, mut receiver) = channel::oneshot();
+        assert!(poll_once(Pin::new(&mut receiver)).is_pending());
+        let sent = value.clone();
+        let sending = thread::spawn(move || {
+            // Comes back, or is dropped with the receiver.
+            let _ = sender.send(sent);
+        });
+        drop(receiver);
+        sending.join().unwrap();
+        assert_eq!(Arc::strong_count(&value), 1);
+    });
+}
+
+/// A oneshot's sender goes without having sent while its receiver begins to wait.
+pub fn oneshot_close_against_recv() {
+    loom::model(|| {
+        let (sender, receiver) = channel::oneshot::<u32>();
+        let closing = thread::spawn(move || drop(sender));
+        assert_eq!(block_on(receiver), Err(channel::oneshot::Closed));
+        closing.join().unwrap();
+    });
+}
+
+fn spawn_with<T: Send + Sync + 'static>(
+    shared: &loom::sync::Arc<T>,
+    act: impl FnOnce(&T) + Send + 'static,
+) -> thread::JoinHandle<()> {
+    let shared = shared.clone();
+    thread::spawn(move || act(&shared))
+}
+
+/// Polls with a waker that does nothing.
+fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+struct Unpark(thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}

@@ -1,0 +1,441 @@
+//! The one wait queue under everything in this crate.
+//!
+//! A [`Lot`] is a lock, the state that it guards, and `N` queues of those who wait for that state
+//! to change. A [`Waiter`] lives in the pinned future that waits and carries the links, the waker
+//! and a payload `P`, so a wait allocates nothing. The payload is the hand-over: who notifies a
+//! waiter first puts a result into it, or takes an offer out of it.
+//!
+//! ```text
+//!             enter                  notify
+//!   Outside ---------> Waiting -----------------> Notified
+//!      ^                  |                          |
+//!      +---- leave -------+        poll, leave       |
+//!      +---------------------------------------------+
+//! ```
+//!
+//! Every queue is first in, first out: a waiter enters at the back, `notify` takes the front.
+//!
+//! Invariants:
+//! - **W1** A waiter's node is in a queue exactly while its state is Waiting; that queue is number
+//!   `Fields::queue` of the waiter's own lot.
+//! - **W2** A node in a queue is live and stays where it is: `enter` takes the waiter pinned, and a
+//!   waiter that is dropped leaves its queue first.
+//! - **W3** While the state is Waiting, the fields of the node, and the state itself, are touched
+//!   only under the lot's lock.
+//! - **W4** While the state is Outside or Notified, the fields are touched only by the owner, who
+//!   proves to be alone with `&mut`. Notifying ends with storing Notified (Release) and does not
+//!   touch the node after that; the owner reads it with Acquire before it touches the fields. So a
+//!   woken waiter takes its result without the lock.
+//! - **W5** The links of a queue and its length are touched only under the lot's lock.
+//!
+//! No waker is called, nor dropped, under the lock: what a critical section takes out leaves with
+//! [`Locked`], which unlocks first. (A waker is cloned under it: for that, `RawWaker`'s clone only
+//! has to count.)
+#![allow(unsafe_code)]
+
+use crate::primitives::atomic::{AtomicU8, Ordering};
+use crate::primitives::{Mutex, MutexGuard, UnsafeCell};
+use std::marker::PhantomPinned;
+use std::ops::{Deref, DerefMut};
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::task::{Context, Poll, Waker};
+
+/// How many wakers [`Lot::notify_all`] collects before it lets go of the lock to call them.
+const BATCH: usize = if cfg!(loom) { 2 } else { 32 };
+
+/// A lock, the state `G` that it guards, and `N` queues of waiters with payload `P`.
+pub(crate) struct Lot<G, P, const N: usize> {
+    inner: Mutex<Inner<G, P, N>>,
+}
+
+struct Inner<G, P, const N: usize> {
+    state: G,
+    queues: [Queue<P>; N],
+}
+
+impl<G, P: Default, const N: usize> Lot<G, P, N> {
+    #[cfg(not(loom))]
+    pub(crate) const fn new(state: G) -> Self {
+        let queues = [const { Queue::new() }; N];
+        Self { inner: Mutex::new(Inner { state, queues }) }
+    }
+
+    #[cfg(loom)]
+    pub(crate) fn new(state: G) -> Self {
+        let queues = [const { Queue::new() }; N];
+        Self { inner: Mutex::new(Inner { state, queues }) }
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) -> Locked<'_, G, P, N> {
+        Locked { inner: self.inner.lock(), lot: self, outgoing: Outgoing(None) }
+    }
+
+    /// Notifies everyone in `queue`, their payloads as they are.
+    ///
+    /// The lock is let go of after each small batch to call the wakers. So the caller has changed
+    /// the state before, in such a way that nobody enters the queue any more.
+    pub(crate) fn notify_all(&self, queue: usize) {
+        loop {
+            let mut wakers = [const { None::<Waker> }; BATCH];
+            let mut inner = self.inner.lock();
+            for slot in &mut wakers {
+                match inner.queues[queue].notify_front(|_| ()) {
+                    Some(((), waker)) => *slot = waker,
+                    None => break,
+                }
+            }
+            let finished = inner.queues[queue].is_empty();
+            drop(inner);
+            wakers.into_iter().flatten().for_each(Waker::wake);
+            if finished {
+                return;
+            }
+        }
+    }
+}
+
+/// A [`Lot`] while it is locked; derefs to the state. Dropping it unlocks, then calls the waker of
+/// whom it has notified: the fields are dropped in this order.
+pub(crate) struct Locked<'a, G, P, const N: usize> {
+    inner: MutexGuard<'a, Inner<G, P, N>>,
+    lot: &'a Lot<G, P, N>,
+    outgoing: Outgoing,
+}
+
+/// A waker on its way out of the lock, called when it is dropped.
+struct Outgoing(Option<Waker>);
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        if let Some(waker) = self.0.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl<G, P: Default, const N: usize> Locked<'_, G, P, N> {
+    /// How many wait in `queue`.
+    #[inline]
+    pub(crate) fn waiting(&self, queue: usize) -> usize {
+        self.inner.queues[queue].len
+    }
+
+    /// Notifies the first in `queue`, after `hand` has had its payload; `None` if nobody waits.
+    ///
+    /// # Panics
+    ///
+    /// If this locking has notified someone already: it carries one waker out.
+    #[inline]
+    pub(crate) fn notify_first<R>(&mut self, queue: usize, hand: impl FnOnce(&mut P) -> R) -> Option<R> {
+        assert!(self.outgoing.0.is_none(), "one notification per locking");
+        let (result, waker) = self.inner.queues[queue].notify_front(hand)?;
+        self.outgoing.0 = waker;
+        Some(result)
+    }
+}
+
+impl<G, P, const N: usize> Deref for Locked<'_, G, P, N> {
+    type Target = G;
+
+    fn deref(&self) -> &G {
+        &self.inner.state
+    }
+}
+
+impl<G, P, const N: usize> DerefMut for Locked<'_, G, P, N> {
+    fn deref_mut(&mut self) -> &mut G {
+        &mut self.inner.state
+    }
+}
+
+/// One who waits, or may come to wait, in a queue of `lot`. Lives in the future that waits.
+pub(crate) struct Waiter<'a, G, P: Default, const N: usize> {
+    lot: &'a Lot<G, P, N>,
+    node: Node<P>,
+    /// W2: what points to the node needs it to stay.
+    _pinned: PhantomPinned,
+}
+
+/// What [`Waiter::leave`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Left<P> {
+    /// It was waiting; now it is not, and nobody has touched the payload.
+    Waiting(P),
+    /// It had been notified and had not been polled since: what it was given has to go on to
+    /// someone else.
+    Notified(P),
+}
+
+// SAFETY: by W3 and W4 the fields are touched under the lock or by the one owner; the payload and the
+// waker may go to another thread (`P: Send`; a waker is Send), and so may the state in the lot.
+unsafe impl<G: Send, P: Send + Default, const N: usize> Send for Waiter<'_, G, P, N> {}
+// SAFETY: a shared waiter gives access to nothing but its atomic state: the owner's methods that touch
+// fields take `Pin<&mut Self>` (W4).
+unsafe impl<G: Send, P: Send + Default, const N: usize> Sync for Waiter<'_, G, P, N> {}
+
+impl<'a, G, P: Default, const N: usize> Waiter<'a, G, P, N> {
+    #[inline]
+    pub(crate) fn new(lot: &'a Lot<G, P, N>) -> Self {
+        Self { lot, node: Node::new(), _pinned: PhantomPinned }
+    }
+
+    /// Where it waits, or will.
+    #[inline]
+    pub(crate) fn lot(&self) -> &'a Lot<G, P, N> {
+        self.lot
+    }
+
+    /// Whether it has entered a queue and its result has not been taken.
+    #[inline]
+    pub(crate) fn has_entered(&self) -> bool {
+        self.node.state.load(Ordering::Relaxed) != OUTSIDE
+    }
+
+    /// Enters at the back of `queue` of the lot, which the caller has locked.
+    ///
+    /// # Panics
+    ///
+    /// If `locked` is another lot, or if it has entered before and is not out again.
+    pub(crate) fn enter(
+        self: Pin<&mut Self>,
+        locked: &mut Locked<'_, G, P, N>,
+        queue: usize,
+        payload: P,
+        waker: &Waker,
+    ) {
+        assert!(std::ptr::eq(self.lot, locked.lot), "another lot's lock");
+        assert!(!self.has_entered(), "a waiter enters one queue at a time");
+        let waker = waker.clone();
+        self.node.fields.with_mut(|fields| {
+            // SAFETY: the state is Outside and `self` is exclusive (W4).
+            let fields = unsafe { &mut *fields };
+            fields.payload = payload;
+            fields.waker = Some(waker);
+            fields.queue = queue;
+        });
+        self.node.state.store(WAITING, Ordering::Relaxed);
+        // SAFETY: the node was Outside, so it is in no queue (W1); it is pinned, and `Drop` takes it out
+        // (W2); the queue is of the waiter's own lot, which is locked (W1, W5).
+        unsafe { locked.inner.queues[queue].push_back(NonNull::from(&self.node)) };
+    }
+
+    /// The payload once it has been notified. Until then the task of `cx` is the one that is woken.
+    ///
+    /// # Panics
+    ///
+    /// If it has not entered a queue.
+    pub(crate) fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<P> {
+        if self.node.state.load(Ordering::Acquire) == NOTIFIED {
+            return Poll::Ready(self.take_payload());
+        }
+        assert!(self.has_entered(), "polled a waiter that has not entered");
+        let locked = self.lot.lock();
+        // Ordering: whoever stored Notified did it under this lock.
+        if self.node.state.load(Ordering::Relaxed) == NOTIFIED {
+            drop(locked);
+            return Poll::Ready(self.take_payload());
+        }
+        let replaced = self.node.fields.with_mut(|fields| {
+            // SAFETY: the state is Waiting and the lock is held (W3).
+            let waker = unsafe { &mut (*fields).waker };
+            match waker {
+                Some(waker) if waker.will_wake(cx.waker()) => None,
+                _ => waker.replace(cx.waker().clone()),
+            }
+        });
+        drop(locked);
+        drop(replaced);
+        Poll::Pending
+    }
+
+    /// Stops waiting; `None` if there was nothing to stop.
+    #[inline]
+    pub(crate) fn leave(self: Pin<&mut Self>) -> Option<Left<P>> {
+        if !self.has_entered() {
+            return None;
+        }
+        Some(if self.withdraw() { Left::Waiting(self.take_payload()) } else { Left::Notified(self.take_payload()) })
+    }
+
+    /// Takes a waiting node out of its queue; false if it was not waiting.
+    fn withdraw(&self) -> bool {
+        if self.node.state.load(Ordering::Acquire) != WAITING {
+            return false;
+        }
+        let mut locked = self.lot.lock();
+        // Ordering: as in `poll`.
+        if self.node.state.load(Ordering::Relaxed) != WAITING {
+            return false;
+        }
+        let queue = self.node.fields.with_mut(|fields| {
+            // SAFETY: the state is Waiting and the lock is held (W3).
+            unsafe { (*fields).queue }
+        });
+        // SAFETY: a waiting node is in that queue of its own lot, which is locked (W1, W5).
+        unsafe { locked.inner.queues[queue].remove(NonNull::from(&self.node)) };
+        self.node.state.store(OUTSIDE, Ordering::Relaxed);
+        true
+    }
+
+    /// The payload of a node that is not waiting. The node is Outside afterwards.
+    fn take_payload(self: Pin<&mut Self>) -> P {
+        debug_assert_ne!(self.node.state.load(Ordering::Relaxed), WAITING);
+        let (payload, waker) = self.node.fields.with_mut(|fields| {
+            // SAFETY: the state is Notified or Outside, seen with Acquire or under the lock, and
+            // `self` is exclusive (W4).
+            let fields = unsafe { &mut *fields };
+            (std::mem::take(&mut fields.payload), fields.waker.take())
+        });
+        self.node.state.store(OUTSIDE, Ordering::Relaxed);
+        drop(waker);
+        payload
+    }
+}
+
+impl<G, P: Default, const N: usize> Drop for Waiter<'_, G, P, N> {
+    #[inline]
+    fn drop(&mut self) {
+        // W2. Most futures have left by now, or have never entered.
+        if self.has_entered() {
+            self.withdraw();
+        }
+    }
+}
+
+// The states of a node, see the top.
+const OUTSIDE: u8 = 0;
+const WAITING: u8 = 1;
+const NOTIFIED: u8 = 2;
+
+struct Node<P> {
+    state: AtomicU8,
+    fields: UnsafeCell<Fields<P>>,
+}
+
+/// The part of a node that W3 and W4 guard.
+struct Fields<P> {
+    previous: Option<NonNull<Node<P>>>,
+    next: Option<NonNull<Node<P>>>,
+    queue: usize,
+    waker: Option<Waker>,
+    payload: P,
+}
+
+impl<P: Default> Node<P> {
+    fn new() -> Self {
+        Self {
+            state: AtomicU8::new(OUTSIDE),
+            fields: UnsafeCell::new(Fields {
+                previous: None,
+                next: None,
+                queue: 0,
+                waker: None,
+                payload: P::default(),
+            }),
+        }
+    }
+}
+
+/// A doubly linked list of waiting nodes. It does not own them (W2).
+struct Queue<P> {
+    head: Option<NonNull<Node<P>>>,
+    tail: Option<NonNull<Node<P>>>,
+    len: usize,
+}
+
+// SAFETY: a queue is used under its lot's lock (W5), and so are the fields of the nodes in it (W3); it
+// gives access to their payloads, which are `Send`.
+unsafe impl<P: Send> Send for Queue<P> {}
+
+impl<P> Queue<P> {
+    const fn new() -> Self {
+        Self { head: None, tail: None, len: 0 }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.head.is_none()
+    }
+
+    /// Gives the payload of the front node to `hand`, takes the node out, and marks it as notified. The
+    /// waker is the caller's to call, without the lock.
+    #[inline]
+    fn notify_front<R>(&mut self, hand: impl FnOnce(&mut P) -> R) -> Option<(R, Option<Waker>)> {
+        let front = self.head?;
+        // SAFETY: it is in the queue, so it is live (W2), and remains so at least until Notified is
+        // stored: its owner has to take the lock, which is held, to take it out (W3).
+        let node = unsafe { front.as_ref() };
+        let notified = node.fields.with_mut(|fields| {
+            // SAFETY: the state is Waiting and the lock is held (W3).
+            let fields = unsafe { &mut *fields };
+            (hand(&mut fields.payload), fields.waker.take())
+        });
+        // SAFETY: the head is in this queue.
+        unsafe { self.remove(front) };
+        // The last touch (W4): from here on the owner may take the result and be gone.
+        node.state.store(NOTIFIED, Ordering::Release);
+        Some(notified)
+    }
+
+    /// Adds `node` at the back.
+    ///
+    /// # Safety
+    ///
+    /// `node` is in no queue, this queue's lot is locked, and W2 holds for it from now on.
+    unsafe fn push_back(&mut self, node: NonNull<Node<P>>) {
+        // SAFETY: of the node and of the tail: live (W2) and Waiting under the lock (W3).
+        unsafe {
+            with_links(node, |previous, _| *previous = self.tail);
+            match self.tail {
+                Some(tail) => with_links(tail, |_, next| *next = Some(node)),
+                None => self.head = Some(node),
+            }
+        }
+        self.tail = Some(node);
+        self.len += 1;
+    }
+
+    /// Takes `node` out.
+    ///
+    /// # Safety
+    ///
+    /// `node` is in this queue, whose lot is locked.
+    unsafe fn remove(&mut self, node: NonNull<Node<P>>) {
+        // SAFETY: of the node and of its neighbours: in this queue, hence live (W2) and Waiting under
+        // the lock (W3).
+        unsafe {
+            let (previous, next) = with_links(node, |previous, next| (previous.take(), next.take()));
+            match previous {
+                Some(previous) => with_links(previous, |_, link| *link = next),
+                None => self.head = next,
+            }
+            match next {
+                Some(next) => with_links(next, |link, _| *link = previous),
+                None => self.tail = previous,
+            }
+        }
+        self.len -= 1;
+    }
+}
+
+type Link<P> = Option<NonNull<Node<P>>>;
+
+/// Gives `change` the links of `node`: the previous and the next.
+///
+/// # Safety
+///
+/// `node` is live, and Waiting under the lock of its lot.
+#[inline]
+unsafe fn with_links<P, R>(node: NonNull<Node<P>>, change: impl FnOnce(&mut Link<P>, &mut Link<P>) -> R) -> R {
+    // SAFETY: live (caller); no reference to the fields is formed here.
+    let node = unsafe { node.as_ref() };
+    node.fields.with_mut(|fields| {
+        // SAFETY: Waiting under the lock (caller, W3): nobody else touches the fields.
+        let fields = unsafe { &mut *fields };
+        change(&mut fields.previous, &mut fields.next)
+    })
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -1,0 +1,32 @@
+//! What the tests of all waits have in common.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use futures_util::future::join;
+use std::future::Future;
+use trioxide_runtime::CancelScope;
+
+/// One worker, two, and more than there are cores.
+pub(crate) const WORKERS: &[usize] = &[1, 2, 8];
+
+/// Polls `wait` once, cancels the scope round it, and lets the scope drop it. `wait` must be pending.
+pub(crate) async fn cancel_while_waiting(wait: impl Future) {
+    cancel_after(wait, || ()).await;
+}
+
+/// Polls `wait` once, does `meanwhile`, cancels the scope round it, and lets the scope drop it unpolled.
+pub(crate) async fn cancel_after(wait: impl Future, meanwhile: impl FnOnce()) {
+    let scope = CancelScope::new();
+    let handle = scope.handle();
+    let cancel = async {
+        meanwhile();
+        handle.cancel("the test wants it");
+    };
+    assert!(scope.run(join(wait, cancel)).await.is_err());
+}
+
+/// Polls `wait` for the first time in a scope that is cancelled already.
+pub(crate) async fn begin_in_cancelled_scope(wait: impl Future) {
+    let scope = CancelScope::new();
+    scope.handle().cancel("the test wants it");
+    assert!(scope.run(wait).await.is_err());
+}
