@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use crate::blocking::{Limits, Pool};
 use crate::primitives::atomic::Ordering::Relaxed;
+use crate::scheduler::Shared;
 pub use crate::scheduler::idle::{Idle, Risen};
 pub use crate::scheduler::parker::Parker;
-use crate::scheduler::Shared;
 use crate::scope::guard::Settled;
 pub use crate::scope::live::Live;
 use crate::scope::node::{Place, flag};

@@ -42,7 +42,28 @@ mod chosen {
     pub(crate) use per_thread;
 
     pub(crate) mod thread {
-        pub(crate) use loom::thread::{Builder, JoinHandle, Thread, current, park};
+        pub(crate) use loom::thread::{Builder, JoinHandle};
+        use std::sync::Arc;
+
+        /// What a thread parks on. Not the model checker's own `park`, whose wake sets free a thread that waits for a lock, too.
+        #[derive(Clone)]
+        pub(crate) struct Thread(Arc<loom::sync::Notify>);
+
+        loom::thread_local! { static CURRENT: Thread = Thread(Arc::new(loom::sync::Notify::new())); }
+
+        pub(crate) fn current() -> Thread {
+            CURRENT.with(Thread::clone)
+        }
+
+        impl Thread {
+            pub(crate) fn unpark(&self) {
+                self.0.notify();
+            }
+        }
+
+        pub(crate) fn park() {
+            current().0.wait();
+        }
 
         /// A time-out may strike at any moment.
         pub(crate) fn park_timeout(_timeout: std::time::Duration) {

@@ -64,12 +64,11 @@ impl Pool {
         let inner = &self.0;
         let mut state = inner.state.lock();
         let wants_thread = state.queued >= state.free && state.threads.len() < inner.limits.threads;
-        if wants_thread {
-            if let Err(error) = inner.start_thread(&mut state) {
-                if state.threads.is_empty() {
-                    return Err(error);
-                }
-            }
+        if wants_thread
+            && let Err(error) = inner.start_thread(&mut state)
+            && state.threads.is_empty()
+        {
+            return Err(error);
         }
         state.queued += 1;
         let sender = state.sender.as_ref().expect("the pool is closed after the last task");
@@ -152,10 +151,8 @@ impl Inner {
             state.free += 1;
             state.is_idle()
         };
-        if idle {
-            if let Some(runtime) = self.runtime.get().and_then(Weak::upgrade) {
-                runtime.nudge();
-            }
+        if idle && let Some(runtime) = self.runtime.get().and_then(Weak::upgrade) {
+            runtime.nudge();
         }
     }
 }

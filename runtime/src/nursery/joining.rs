@@ -54,18 +54,16 @@ use crate::scope::{CancelReason, CancelSource, Node};
 /// }));
 /// assert_eq!(sum.unwrap(), 42);
 /// ```
-pub fn nursery<E, F, Fut>(body: F) -> impl Future<Output = <Fut::Output as BodyOutput<E>>::Joined>
+pub async fn nursery<E, F, Fut>(body: F) -> <Fut::Output as BodyOutput<E>>::Joined
 where
     E: Send + 'static,
     F: FnOnce(Nursery<E>) -> Fut,
     Fut: Future,
     Fut::Output: BodyOutput<E>,
 {
-    async move {
-        let opened = Opened::open("nursery");
-        let body = body(Nursery::new(Arc::clone(&opened.node)));
-        Joining::new(opened, body).await
-    }
+    let opened = Opened::open("nursery");
+    let body = body(Nursery::new(Arc::clone(&opened.node)));
+    Joining::new(opened, body).await
 }
 
 /// An open nursery that its future has charge of.

@@ -117,10 +117,15 @@ pub(crate) fn bodies_gone(own: &Node) {
     let mut todo = Vec::new();
     own.children(&own.inner.lock(), false, &mut todo);
     while let Some(node) = todo.pop() {
-        node.children(&node.inner.lock(), false, &mut todo);
-        if node.has(BODY_OPEN) {
-            let _inner = node.inner.lock();
+        let panic = {
+            let mut inner = node.inner.lock();
+            node.children(&inner, false, &mut todo);
             node.set(ORPHANED);
+            // Reported before this, in a nursery whose future nobody has polled since.
+            inner.extra.as_mut().and_then(|extra| extra.panic.take())
+        };
+        if let Some(panic) = panic {
+            pass_up(&node, panic);
         }
         body_gone(&node);
     }

@@ -49,22 +49,20 @@ use crate::task::Task;
 /// }));
 /// assert_eq!(total.unwrap(), 4950);
 /// ```
-pub fn nursery_with<T, E, F, Out>(env: T, body: F) -> impl Future<Output = Out::Joined>
+pub async fn nursery_with<T, E, F, Out>(env: T, body: F) -> Out::Joined
 where
     T: Send + Sync + 'static,
     E: Send + 'static,
     F: for<'s> AsyncFnOnce(Scope<'s, T, E>) -> Out,
     Out: BodyOutput<E>,
 {
-    async move {
-        let env = Arc::new(env);
-        let opened = Opened::open("nursery_with");
-        opened.node.inner.lock().extra().env = Some(Arc::clone(&env) as _);
-        // SAFETY: E1: `env` outlives the body, declared after it, and every child. Nobody can name this lifetime.
-        let lent: &T = unsafe { &*Arc::as_ptr(&env) };
-        let scope = Scope { nursery: Nursery::new(Arc::clone(&opened.node)), env: lent, invariant: PhantomData };
-        Joining::new(opened, body(scope)).await
-    }
+    let env = Arc::new(env);
+    let opened = Opened::open("nursery_with");
+    opened.node.inner.lock().extra().env = Some(Arc::clone(&env) as _);
+    // SAFETY: E1: `env` outlives the body, declared after it, and every child. Nobody can name this lifetime.
+    let lent: &T = unsafe { &*Arc::as_ptr(&env) };
+    let scope = Scope { nursery: Nursery::new(Arc::clone(&opened.node)), env: lent, invariant: PhantomData };
+    Joining::new(opened, body(scope)).await
 }
 
 /// The nursery of [`nursery_with`], and what it lends: it derefs to `T`.

@@ -32,6 +32,7 @@ pub struct Parker {
 }
 
 impl Parker {
+    /// Nobody is to be woken.
     pub fn new() -> Self {
         Self { state: AtomicU32::new(EMPTY), thread: Mutex::new(None) }
     }

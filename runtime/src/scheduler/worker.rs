@@ -127,11 +127,11 @@ impl Worker {
 
     fn next(&self) -> Option<Queued> {
         let runs = self.lifo_runs.get();
-        if runs < LIFO_RUNS {
-            if let Some(task) = self.take_lifo(self.index) {
-                self.lifo_runs.set(runs + 1);
-                return Some(task);
-            }
+        if runs < LIFO_RUNS
+            && let Some(task) = self.take_lifo(self.index)
+        {
+            self.lifo_runs.set(runs + 1);
+            return Some(task);
         }
         self.lifo_runs.set(0);
         self.deque.pop().or_else(|| self.take_lifo(self.index))
@@ -199,11 +199,11 @@ impl Worker {
 
     fn maintain(&self) -> Option<Queued> {
         self.fire_timers();
-        if let Some(driver) = self.shared.driver.get() {
-            if let Some(_at_driver) = self.shared.at_driver.try_lock() {
-                driver.wait(Some(Duration::ZERO));
-                driver.dispatch();
-            }
+        if let Some(driver) = self.shared.driver.get()
+            && let Some(_at_driver) = self.shared.at_driver.try_lock()
+        {
+            driver.wait(Some(Duration::ZERO));
+            driver.dispatch();
         }
         self.take_injected()
     }

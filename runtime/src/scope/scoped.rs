@@ -90,20 +90,20 @@ impl Entered {
 
     /// The scope stays suspended: from here on its deadline must be able to wake it.
     fn arm(&mut self, deadline: Deadline) {
-        if let Deadline::At(at) = deadline {
-            if !self.armed {
-                self.armed = true;
-                self.node().arm_deadline(at, CancelSource::Deadline);
-            }
+        if let Deadline::At(at) = deadline
+            && !self.armed
+        {
+            self.armed = true;
+            self.node().arm_deadline(at, CancelSource::Deadline);
         }
     }
 
     fn leave(&mut self) {
-        if let Some(node) = self.node.take() {
-            if self.entered {
-                node.let_go();
-                node.detach();
-            }
+        if let Some(node) = self.node.take()
+            && self.entered
+        {
+            node.let_go();
+            node.detach();
         }
     }
 }

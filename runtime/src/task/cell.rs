@@ -295,8 +295,9 @@ fn stage<F: Future, S: Settle<F::Output>>(task: NonNull<Header>) -> *mut Stage<F
 }
 
 unsafe fn poll_future<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, cx: &mut Context<'_>) -> Poll<F::Output> {
-    // SAFETY: T4 (caller); the future is not moved out of the stage, so pinning it is sound.
+    // SAFETY: T4 (caller).
     match unsafe { &mut *stage::<F, S>(task) } {
+        // SAFETY: the future is never moved out of the stage, which stays where it is.
         Stage::Running(future) => unsafe { Pin::new_unchecked(future) }.poll(cx),
         Stage::Ended(_) | Stage::Empty => unreachable!("a task whose future has ended is not polled"),
     }

@@ -1,0 +1,237 @@
+//! The command line of `compare`, and its progress.
+
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::contenders::{Body, Contender};
+use crate::report::{Outcome, Report, Settings};
+use crate::rows::{ROWS, Row, Scale};
+use crate::session::{self, CHILD_COMMAND, Observer};
+use crate::{json, table};
+
+/// Runs each row on trioxide, tokio and smol in turn, in one process, and prints the medians side by side.
+#[derive(Debug, Parser)]
+#[command(name = "compare", args_conflicts_with_subcommands = true)]
+struct Options {
+    #[command(subcommand)]
+    command: Option<Hidden>,
+    #[command(flatten)]
+    common: Common,
+    /// Only rows whose name contains NAME (repeatable)
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// Only this runtime (repeatable)
+    #[arg(long, value_name = "RUNTIME")]
+    runtime: Vec<Contender>,
+    /// Timed repetitions of each row on each runtime [default: 7, with --quick 3]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    reps: Option<u32>,
+    /// Write everything, each repetition included, to FILE
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// List the rows and what they time
+    #[arg(long)]
+    list: bool,
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// Workers of each runtime [default: the CPUs this process may use]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    workers: Option<u16>,
+    /// Where the bodies of tokio and smol run: as async `main` does, or in a task on a worker
+    #[arg(long, value_enum, default_value_t)]
+    body: Body,
+    /// Smaller sizes and fewer repetitions: a glance, not a claim
+    #[arg(long)]
+    quick: bool,
+}
+
+impl Common {
+    fn settings(&self, contenders: Vec<Contender>, reps: Option<u32>) -> Settings {
+        let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
+        Settings {
+            contenders,
+            workers: self.workers.map_or_else(cpus, usize::from),
+            repetitions: reps.unwrap_or(if self.quick { 3 } else { 7 }) as usize,
+            scale: if self.quick { Scale::Quick } else { Scale::Full },
+            body: self.body,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Hidden {
+    /// One repetition in this process, printed as JSON: how `compare` runs the rows that look at the process's memory.
+    #[command(name = CHILD_COMMAND, hide = true)]
+    Child {
+        #[command(flatten)]
+        common: Common,
+        #[arg(long)]
+        row: String,
+        #[arg(long)]
+        runtime: Contender,
+        #[arg(long)]
+        counting: bool,
+    },
+}
+
+/// The program: reads the command line, runs, prints.
+#[must_use]
+pub fn main() -> ExitCode {
+    match execute(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("compare: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(options: &Options) -> io::Result<()> {
+    if let Some(Hidden::Child { common, row, runtime, counting }) = &options.command {
+        return child(&common.settings(vec![*runtime], Some(1)), row, *runtime, *counting);
+    }
+    let rows = select(&options.only)?;
+    if options.list {
+        list(&rows);
+        return Ok(());
+    }
+    // An error belongs before minutes of work, not after them. What the file holds stays until there is something better.
+    if let Some(file) = &options.json {
+        let opened = std::fs::OpenOptions::new().append(true).create(true).open(file);
+        opened.map_err(|error| named(file, &error))?;
+    }
+    let settings = options.common.settings(contenders(&options.runtime), options.reps);
+    let mut progress = Progress::new(session::repetitions(&rows, &settings));
+    let report = session::run(&rows, settings, &mut progress)?;
+    progress.bar.finish_and_clear();
+    print!("{}", table::render(&report));
+    options.json.as_ref().map_or(Ok(()), |file| write_json(&report, file))
+}
+
+fn child(settings: &Settings, name: &str, contender: Contender, counting: bool) -> io::Result<()> {
+    let row = ROWS.iter().find(|row| row.name == name);
+    let row = row.ok_or_else(|| io::Error::other(format!("no row is named {name:?}")))?;
+    let sample = session::run_once(row, contender, settings, counting)?;
+    println!("{}", json::sample(&sample));
+    Ok(())
+}
+
+/// The rows whose name contains one of `parts`; all rows if there are none.
+fn select(parts: &[String]) -> io::Result<Vec<&'static Row>> {
+    if let Some(unknown) = parts.iter().find(|part| !ROWS.iter().any(|row| row.name.contains(*part))) {
+        return Err(io::Error::other(format!("no row's name contains {unknown:?}; --list shows them all")));
+    }
+    let wanted = |row: &&Row| parts.is_empty() || parts.iter().any(|part| row.name.contains(part));
+    Ok(ROWS.iter().filter(wanted).collect())
+}
+
+/// Those asked for, in the usual order; all if none is.
+fn contenders(asked: &[Contender]) -> Vec<Contender> {
+    Contender::ALL.into_iter().filter(|contender| asked.is_empty() || asked.contains(contender)).collect()
+}
+
+fn list(rows: &[&Row]) {
+    let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
+    for row in rows {
+        println!("{:<width$}  {}", row.name, row.about);
+    }
+}
+
+fn write_json(report: &Report, file: &PathBuf) -> io::Result<()> {
+    let text = format!("{:#}\n", json::report(report));
+    std::fs::write(file, text).map_err(|error| named(file, &error))
+}
+
+fn named(file: &std::path::Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot write {}: {error}", file.display()))
+}
+
+/// A bar on a terminal, a line per row elsewhere; both on standard error.
+struct Progress {
+    bar: ProgressBar,
+    terminal: bool,
+}
+
+impl Progress {
+    fn new(repetitions: usize) -> Self {
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed}, {eta} left  {msg}");
+        let bar = ProgressBar::new(repetitions as u64).with_style(style.expect("the template is well-formed"));
+        Self { bar, terminal: io::stderr().is_terminal() }
+    }
+}
+
+impl Observer for Progress {
+    fn repetition_begins(&mut self, row: &Row, contender: Contender) {
+        self.bar.set_message(format!("{} on {}", row.name, contender.name()));
+    }
+
+    fn repetition_ends(&mut self) {
+        self.bar.inc(1);
+    }
+
+    fn row_ends(&mut self, outcome: &Outcome) {
+        if self.terminal {
+            self.bar.println(table::one_line(outcome));
+        } else {
+            eprintln!("{}", table::one_line(outcome));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Options, clap::Error> {
+        Options::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn command_line_is_consistent() {
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn quick_is_smaller_unless_asked_otherwise() {
+        let settings = |line| {
+            let options = parse(line).unwrap();
+            options.common.settings(contenders(&options.runtime), options.reps)
+        };
+        assert_eq!(settings("compare").repetitions, 7);
+        let quick = settings("compare --quick --workers 3");
+        assert_eq!((quick.repetitions, quick.scale, quick.workers), (3, Scale::Quick, 3));
+        assert_eq!(settings("compare --quick --reps 9").repetitions, 9);
+        assert_eq!(
+            settings("compare --runtime smol --runtime trioxide").contenders,
+            [Contender::Trioxide, Contender::Smol]
+        );
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_its_reason() {
+        for line in ["compare --workers 0", "compare --reps 0", "compare --runtime actix"] {
+            assert!(parse(line).unwrap_err().to_string().contains("invalid value"), "{line}");
+        }
+        let error = select(&["spawn".into(), "spwan".into()]).unwrap_err().to_string();
+        assert_eq!(error, "no row's name contains \"spwan\"; --list shows them all");
+    }
+
+    #[test]
+    fn only_selects_by_part_of_the_name() {
+        let names = |parts: &[&str]| -> Vec<&str> {
+            let parts: Vec<String> = parts.iter().map(|part| (*part).to_owned()).collect();
+            select(&parts).unwrap().iter().map(|row| row.name).collect()
+        };
+        assert_eq!(names(&["fork"]), ["fork_join", "fork_join_scope"]);
+        assert_eq!(names(&["timeout_par", "ping"]), ["ping_pong", "timeout_par"]);
+        assert_eq!(names(&[]).len(), ROWS.len());
+    }
+}

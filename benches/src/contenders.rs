@@ -1,0 +1,172 @@
+//! The runtimes that are compared, each with the same number of workers.
+//!
+//! | runtime | workers | where a row's body runs |
+//! | --- | --- | --- |
+//! | trioxide | `N`, the calling thread is one of them | on the calling thread, worker 0 |
+//! | tokio, multi-thread | `N` threads | `block_on` on the calling thread, beside the workers |
+//! | smol: one executor | `N` threads | `block_on` on the calling thread, beside the workers |
+//!
+//! So each body runs where that runtime's `main` runs. tokio and smol get one more thread that way, and their body's spawns
+//! cross threads; `--body task` runs their bodies in a task on a worker instead.
+
+use std::future::Future;
+use std::io;
+use std::thread::JoinHandle;
+
+use smol::Executor;
+
+/// Which runtime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Contender {
+    /// This library.
+    Trioxide,
+    /// tokio's multi-thread runtime.
+    Tokio,
+    /// smol: async-executor on plain threads, async-io, blocking.
+    Smol,
+}
+
+impl Contender {
+    /// All, in the order of the table's columns and of the repetitions.
+    pub const ALL: [Self; 3] = [Self::Trioxide, Self::Tokio, Self::Smol];
+
+    /// The name used in tables, in JSON and on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Trioxide => "trioxide",
+            Self::Tokio => "tokio",
+            Self::Smol => "smol",
+        }
+    }
+}
+
+/// Where the bodies of tokio and smol run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Body {
+    /// In `block_on`, as the code of an async `main` does.
+    #[default]
+    Main,
+    /// In a task on one of the workers.
+    Task,
+}
+
+impl Body {
+    /// The name used in JSON and on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Main => "main",
+            Self::Task => "task",
+        }
+    }
+}
+
+/// trioxide with a fixed number of workers.
+pub struct Trioxide(trioxide::Runtime);
+
+impl Trioxide {
+    /// Builds the runtime.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the builder answers.
+    pub fn new(workers: usize) -> io::Result<Self> {
+        trioxide::Runtime::builder().workers(workers).build().map(Self)
+    }
+
+    /// Runs `body` to its end on the calling thread, which is worker 0.
+    pub fn run<F: Future>(&self, body: F) -> F::Output {
+        self.0.run(body)
+    }
+}
+
+/// tokio's multi-thread runtime.
+#[derive(Debug)]
+pub struct Tokio {
+    runtime: tokio::runtime::Runtime,
+    body: Body,
+}
+
+impl Tokio {
+    /// Builds the runtime.
+    ///
+    /// # Errors
+    ///
+    /// If the threads or the poller cannot be had.
+    pub fn new(workers: usize, body: Body) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
+        Ok(Self { runtime, body })
+    }
+
+    /// Runs `body` to its end.
+    pub fn run<F>(&self, body: F) -> F::Output
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        match self.body {
+            Body::Main => self.runtime.block_on(body),
+            Body::Task => self.runtime.block_on(self.runtime.spawn(body)).expect("the body panicked"),
+        }
+    }
+}
+
+/// The executor that smol's rows spawn on. `'static`, as smol's global one, so that tasks need no count to reach it.
+pub type SmolExecutor = &'static Executor<'static>;
+
+/// One async-executor driven by threads, as smol's global one is by `SMOL_THREADS`.
+#[derive(Debug)]
+pub struct Smol {
+    executor: SmolExecutor,
+    stop: async_channel::Sender<()>,
+    threads: Vec<JoinHandle<()>>,
+    body: Body,
+}
+
+impl Smol {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    ///
+    /// If a thread cannot be started.
+    pub fn new(workers: usize, body: Body) -> io::Result<Self> {
+        // Leaked: a few hundred bytes per row, and the address lives as long as the global executor's would.
+        let executor: SmolExecutor = Box::leak(Box::new(Executor::new()));
+        let (stop, stopped) = async_channel::bounded::<()>(1);
+        let start = |index| {
+            let stopped = stopped.clone();
+            std::thread::Builder::new().name(format!("smol-{index}")).spawn(move || {
+                let _ = smol::block_on(executor.run(stopped.recv()));
+            })
+        };
+        let threads = (0..workers).map(start).collect::<io::Result<_>>()?;
+        Ok(Self { executor, stop, threads, body })
+    }
+
+    /// Where to spawn.
+    #[must_use]
+    pub fn executor(&self) -> SmolExecutor {
+        self.executor
+    }
+
+    /// Runs `body` to its end.
+    pub fn run<F>(&self, body: F) -> F::Output
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        match self.body {
+            Body::Main => smol::block_on(body),
+            Body::Task => smol::block_on(self.executor.spawn(body)),
+        }
+    }
+}
+
+impl Drop for Smol {
+    fn drop(&mut self) {
+        self.stop.close();
+        for thread in self.threads.drain(..) {
+            // A worker that panicked has already failed the repetition it ran.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The rows: what is timed, written three times side by side, so that the eye can check that the work is the same.
+//!
+//! A row's closure runs one repetition and returns its cost. Rules that all follow:
+//! - The clock runs from [`Span::start`](crate::measure::Span::start) to `stop`, inside the body; runtimes are built before.
+//! - Each runtime uses what its users would write: a nursery, tokio's `JoinSet`, a `Vec` of smol's tasks.
+//! - Each repetition asserts that all of the work was done. What the optimiser could see through goes through `black_box`.
+//! - A runtime's own yield, sleep, time-out and channel are used; where the row is about waking alone, all use [`Rewake`].
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::contenders::{Smol, Tokio, Trioxide};
+use crate::measure::Sample;
+
+mod blocking;
+mod cancel;
+mod fork_join;
+mod memory;
+mod spawn;
+mod tcp;
+mod timers;
+mod wake;
+
+/// Every row, in the order of the table.
+pub static ROWS: &[Row] = &[
+    spawn::SPAWN_JOIN,
+    spawn::SPAWN_HANDLES,
+    spawn::SPAWN_CHAIN,
+    spawn::NESTED_SPAWN,
+    fork_join::FORK_JOIN,
+    fork_join::FORK_JOIN_SCOPE,
+    wake::YIELD_MANY,
+    wake::WAKE_SEQ,
+    wake::WAKE_PAR,
+    wake::PING_PONG,
+    timers::SLEEP_MANY,
+    timers::SLEEP_100K,
+    timers::TIMEOUT_SEQ,
+    timers::TIMEOUT_PAR,
+    cancel::CANCEL,
+    cancel::CANCEL_SLEEP,
+    blocking::BLOCKING_SEQ,
+    blocking::BLOCKING_BATCH,
+    tcp::TCP_ECHO,
+    memory::MEM_GROUP,
+];
+
+/// One line of the table.
+#[derive(Debug)]
+pub struct Row {
+    /// Its name, as `--only` and `--list` know it.
+    pub name: &'static str,
+    /// What is timed, in one line.
+    pub about: &'static str,
+    /// What the values of its samples mean. The first is the row's own figure.
+    pub metrics: &'static [Metric],
+    /// Whether each repetition needs a process of its own, because it looks at the memory of the whole process.
+    pub own_process: bool,
+    /// One repetition on trioxide.
+    pub trioxide: fn(&Trioxide, Scale) -> Sample,
+    /// One repetition on tokio.
+    pub tokio: fn(&Tokio, Scale) -> Sample,
+    /// One repetition on smol.
+    pub smol: fn(&Smol, Scale) -> Sample,
+}
+
+/// One figure of a row. All are costs: less is better.
+#[derive(Debug, Clone, Copy)]
+pub struct Metric {
+    /// Added to the row's name; empty for the figure that the row is named after.
+    pub suffix: &'static str,
+    /// What it is counted in.
+    pub unit: &'static str,
+}
+
+impl Metric {
+    const fn main(unit: &'static str) -> Self {
+        Self { suffix: "", unit }
+    }
+
+    const fn also(suffix: &'static str, unit: &'static str) -> Self {
+        Self { suffix, unit }
+    }
+
+    /// The name of the table's line for this figure of `row`.
+    #[must_use]
+    pub fn label(&self, row: &str) -> String {
+        if self.suffix.is_empty() { row.to_owned() } else { format!("{row}.{}", self.suffix) }
+    }
+}
+
+/// How much work a repetition does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scale {
+    /// The sizes that the rows are defined with.
+    Full,
+    /// Small enough for a glance, too small for a claim.
+    Quick,
+}
+
+impl Scale {
+    fn of(self, full: u64, quick: u64) -> u64 {
+        match self {
+            Self::Full => full,
+            Self::Quick => quick,
+        }
+    }
+}
+
+/// A nursery whose children cannot fail.
+type Group = trioxide::Nursery<Infallible>;
+
+/// Pending once, after waking its task: the smallest suspension there is, the same on every runtime.
+#[derive(Debug, Default)]
+struct Rewake {
+    woken: bool,
+}
+
+impl Future for Rewake {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.woken {
+            return Poll::Ready(());
+        }
+        self.woken = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests;

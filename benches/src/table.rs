@@ -1,0 +1,201 @@
+//! The report as text: one table of the rows' own figures, one of what they cost besides.
+
+use std::fmt::Write as _;
+
+use crate::contenders::Contender;
+use crate::report::{Outcome, Report};
+use crate::rows::Scale;
+use crate::statistics::{Summary, ratio};
+
+/// Both tables and a line on how they came about.
+#[must_use]
+pub fn render(report: &Report) -> String {
+    let settings = &report.settings;
+    let mut text = String::new();
+    let sizes = if settings.scale == Scale::Quick { "small sizes (--quick)" } else { "full sizes" };
+    let _ = writeln!(
+        text,
+        "{} workers, {sizes}, medians of {} interleaved repetitions; less is better, a ratio below 1 is for trioxide",
+        settings.workers, settings.repetitions,
+    );
+    if let Some(cores) = report.cores_used_by_others.filter(|cores| *cores >= BUSY) {
+        let _ = writeln!(text, "others used {cores:.2} cores meanwhile: the medians are not to be trusted");
+    }
+    text.push('\n');
+    text += &lay_out(&figures(report));
+    text.push_str("\nper operation: CPU time of all threads in ns, voluntary context switches, allocations\n\n");
+    text += &lay_out(&costs(report));
+    text
+}
+
+/// What a row of the first table says in one line, for a log.
+#[must_use]
+pub fn one_line(outcome: &Outcome) -> String {
+    let unit = outcome.row.metrics.first().map_or("", |metric| metric.unit);
+    let figures =
+        outcome.series.iter().map(|series| format!("{} {}", series.contender.name(), median(series.summary(0))));
+    format!("{}: {} {unit}", outcome.row.name, figures.collect::<Vec<_>>().join(", "))
+}
+
+/// How many cores others may use before the figures suffer.
+const BUSY: f64 = 0.1;
+
+type Line = Vec<String>;
+
+fn figures(report: &Report) -> Vec<Line> {
+    let contenders = &report.settings.contenders;
+    let rivals = rivals(contenders);
+    let mut head: Line = vec!["row".into(), "unit".into()];
+    head.extend(contenders.iter().map(|contender| contender.name().into()));
+    head.extend(rivals.iter().map(|rival| format!("/{}", rival.name())));
+    head.extend(contenders.iter().map(|contender| format!("{} %", contender.name())));
+
+    let mut lines = vec![head];
+    for outcome in &report.outcomes {
+        for (index, metric) in outcome.row.metrics.iter().enumerate() {
+            let of = |contender: &Contender| outcome.summary(*contender, index);
+            let mut line = vec![metric.label(outcome.row.name), metric.unit.into()];
+            line.extend(contenders.iter().map(|contender| median(of(contender))));
+            line.extend(
+                rivals.iter().map(|rival| optional(ratio(of(&Contender::Trioxide), of(rival)), |r| format!("{r:.2}"))),
+            );
+            line.extend(contenders.iter().map(|contender| spread(of(contender))));
+            lines.push(line);
+        }
+    }
+    lines
+}
+
+fn costs(report: &Report) -> Vec<Line> {
+    let contenders = &report.settings.contenders;
+    let mut head: Line = vec!["row".into()];
+    for what in ["cpu", "switches", "allocs"] {
+        head.extend(contenders.iter().map(|contender| format!("{what} {}", contender.name())));
+    }
+    let mut lines = vec![head];
+    for outcome in &report.outcomes {
+        let series = || contenders.iter().map(|contender| outcome.of(*contender));
+        let mut line = vec![outcome.row.name.to_owned()];
+        line.extend(series().map(|series| median(series.and_then(|series| series.cpu()))));
+        line.extend(series().map(|series| optional(series.and_then(|s| s.switches()), |s| format!("{:.3}", s.median))));
+        line.extend(
+            series().map(|series| optional(series.and_then(|s| s.allocations()), |count| format!("{count:.2}"))),
+        );
+        lines.push(line);
+    }
+    lines
+}
+
+/// Whom trioxide is compared with: nobody, if it did not take part.
+fn rivals(contenders: &[Contender]) -> Vec<Contender> {
+    if !contenders.contains(&Contender::Trioxide) {
+        return Vec::new();
+    }
+    contenders.iter().copied().filter(|contender| *contender != Contender::Trioxide).collect()
+}
+
+fn median(summary: Option<Summary>) -> String {
+    optional(summary, |summary| number(summary.median))
+}
+
+fn spread(summary: Option<Summary>) -> String {
+    // Adding zero turns a -0 into a +0.
+    let whole = |per_cent: f64| per_cent.round() + 0.0;
+    optional(summary.and_then(|summary| summary.spread()), |(below, above)| {
+        format!("{:+} {:+}", whole(below), whole(above))
+    })
+}
+
+fn optional<T>(value: Option<T>, format: impl FnOnce(T) -> String) -> String {
+    value.map_or_else(|| "-".to_owned(), format)
+}
+
+/// Three significant digits, and whole numbers from 100 on.
+fn number(value: f64) -> String {
+    match value.abs() {
+        large if large >= 99.95 => format!("{value:.0}"),
+        middle if middle >= 9.995 => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+/// Columns as wide as their widest cell; the names to the left, the numbers to the right.
+fn lay_out(lines: &[Line]) -> String {
+    let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let left = |column: usize| lines[0][column] == "row" || lines[0][column] == "unit";
+
+    let mut text = String::new();
+    for line in lines {
+        let mut out = String::new();
+        for (column, cell) in line.iter().enumerate() {
+            let width = widths[column];
+            let _ = if left(column) { write!(out, "{cell:<width$}  ") } else { write!(out, "{cell:>width$}  ") };
+        }
+        text.push_str(out.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::example;
+
+    #[test]
+    fn table_shows_medians_ratios_spreads_and_costs() {
+        let text = render(&example());
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].starts_with("2 workers, full sizes, medians of 3 interleaved repetitions"), "{text}");
+        assert_eq!(
+            lines[2..4],
+            [
+                "row         unit     trioxide  tokio  smol  /tokio  /smol  trioxide %  tokio %  smol %",
+                "spawn_join  ns/task       100    400   200    0.25   0.50      -5 +10    -1 +1   +0 +0",
+            ],
+            "{text}"
+        );
+        let costs: Vec<&str> = lines[8].split_whitespace().collect();
+        assert_eq!(costs, ["spawn_join", "200", "800", "400", "0.005", "0.005", "0.005", "2.50", "2.50", "2.50"]);
+        assert_eq!(lines.len(), 9, "{text}");
+    }
+
+    #[test]
+    fn table_without_trioxide_has_no_ratios() {
+        let mut report = example();
+        report.settings.contenders.remove(0);
+        report.outcomes[0].series.remove(0);
+        let text = render(&report);
+        assert!(!text.contains("/tokio") && !text.contains("trioxide %"), "{text}");
+    }
+
+    #[test]
+    fn busy_machine_is_named() {
+        let mut report = example();
+        assert!(!render(&report).contains("others"));
+        report.cores_used_by_others = Some(1.5);
+        assert!(render(&report).contains("others used 1.50 cores"));
+    }
+
+    #[test]
+    fn missing_figures_are_dashes() {
+        let mut report = example();
+        report.outcomes[0].series[1].samples.clear();
+        let text = render(&report);
+        let cells: Vec<&str> = text.lines().nth(3).unwrap().split_whitespace().collect();
+        assert_eq!(cells[3..7], ["-", "200", "-", "0.50"], "{text}");
+    }
+
+    #[test]
+    fn numbers_keep_three_digits() {
+        let shown = [0.0, 0.123, 9.996, 12.34, 99.96, 1234.5].map(number);
+        assert_eq!(shown, ["0.00", "0.12", "10.0", "12.3", "100", "1234"]);
+    }
+
+    #[test]
+    fn line_of_a_log() {
+        assert_eq!(one_line(&example().outcomes[0]), "spawn_join: trioxide 100, tokio 400, smol 200 ns/task");
+    }
+}
