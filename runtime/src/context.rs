@@ -15,6 +15,7 @@ use std::task::{Context as TaskContext, Poll};
 use crate::primitives::per_thread;
 use crate::scheduler::Worker;
 use crate::scope::Node;
+use crate::scope::node::Place;
 use crate::task::Header;
 
 struct Context {
@@ -110,23 +111,27 @@ pub(crate) fn is_cancelled() -> bool {
     unsafe { node.as_ref() }.is_some_and(Node::is_effective)
 }
 
-/// The node below which a new scope of the running task hangs.
+/// Where a new scope of the running task hangs: below the scope that is being polled.
 #[track_caller]
-pub(crate) fn scope_node(operation: &str) -> Arc<Node> {
+pub(crate) fn place(operation: &str) -> Place {
     let task = task(operation);
     let node = CONTEXT.with(|context| context.node.get());
     // SAFETY: C1.
-    let header = unsafe { task.as_ref() };
-    if ptr::eq(node, header.base()) {
-        let own = header.own_node_or_make();
-        CONTEXT.with(|context| context.node.set(&raw const *own));
-        return own;
-    }
-    // SAFETY: C1: the node is alive now, and every node lives in an `Arc`.
-    unsafe {
-        Arc::increment_strong_count(node);
-        Arc::from_raw(node)
-    }
+    let (header, current) = unsafe { (task.as_ref(), &*node) };
+    let ours = current.place().is_some_and(|place| place.task_id == header.id());
+    let parent = if ours {
+        // SAFETY: C1: the node is alive now, and every node lives in an `Arc`.
+        unsafe {
+            Arc::increment_strong_count(node);
+            Arc::from_raw(node)
+        }
+    } else {
+        // The base of the task, or a scope that was entered by another task and moved into this one: its tree is not ours.
+        header.own_node_or_make()
+    };
+    // SAFETY: the task is being polled, so it has not ended.
+    let runtime = unsafe { header.runtime() };
+    Place { parent: Some(parent), runtime, task, task_id: header.id() }
 }
 
 /// The gate of every leaf; see `lowlevel::poll_checkpoint`.

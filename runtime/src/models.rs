@@ -56,7 +56,8 @@ impl Node {
             Kind::Task => flag::TASK_ROOT,
         };
         // Nobody follows the pointers (N5, N6): no task registers here, and no timer is armed.
-        let place = Place { parent, runtime: NonNull::dangling(), task: NonNull::dangling() };
+        let place =
+            Place { parent, runtime: NonNull::dangling(), task: NonNull::dangling(), task_id: crate::task::TaskId(0) };
         Self(scope::Node::attached(flags, place))
     }
 

@@ -17,7 +17,7 @@ use crate::scheduler::{Shared, Worker, cpus};
 use crate::scope::Node;
 use crate::scope::node::Place;
 use crate::task::cell::{self, Birth, Settle};
-use crate::task::{Header, Task};
+use crate::task::{Header, Task, TaskId};
 use crate::time::{Clock, Time};
 
 /// Runs `main` on a runtime with the default settings: as many workers as the process may use CPUs.
@@ -99,14 +99,10 @@ impl Drop for Returned<'_> {
 fn run_main<F: Future>(worker: &Worker, main: F) -> F::Output {
     let runtime = NonNull::from(worker.shared());
     // The root of the tree: a nursery without a body, whose one child is the main task; the count that it starts with is that child's.
-    let root = Node::attached(0, Place { parent: None, runtime, task: NonNull::dangling() });
+    let root = Node::attached(0, Place { parent: None, runtime, task: NonNull::dangling(), task_id: TaskId(0) });
     let _ = Arc::into_raw(Arc::clone(&root)); // The count's reference (`nursery` J2).
-    let birth = Birth {
-        base: NonNull::from(&*root),
-        id: worker.shared().next_id(),
-        spawned_at: Location::caller(),
-        main: true,
-    };
+    let id = crate::scheduler::next_id();
+    let birth = Birth { base: NonNull::from(&*root), id, spawned_at: Location::caller(), main: true };
     // SAFETY: the main task is polled on this thread only (`main`), and has ended when `run_main` below returns.
     let mut task = unsafe {
         let header = cell::new::<F, Main>(main, birth);

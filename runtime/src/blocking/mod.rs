@@ -18,7 +18,6 @@ pub(crate) use pool::{Limits, Pool};
 use crate::context;
 use crate::primitives::Mutex;
 use crate::scope::Node;
-use crate::scope::node::Place;
 use crate::scope::node::flag::HOLDER;
 use crate::task::{self, Header, cell};
 
@@ -108,10 +107,9 @@ where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
-    let parent = context::scope_node("blocking");
-    let task = context::task("blocking");
-    let runtime = parent.place().expect("the current node is attached").runtime;
-    let node = Node::attached(HOLDER, Place { parent: Some(parent), runtime, task });
+    let place = context::place("blocking");
+    let (task, runtime) = (place.task, place.runtime);
+    let node = Node::attached(HOLDER, place);
     node.set_owner(cx.waker());
     let running = Running { node: Arc::clone(&node), result: Arc::new(Mutex::new(None)) };
     let result = Arc::clone(&running.result);

@@ -193,9 +193,7 @@ where
     if !node.live.enter() {
         return Err(Closed(future));
     }
-    let runtime = node.place().expect("an open nursery is attached").runtime;
-    // SAFETY: we count in the nursery, so its run has not ended.
-    let id = unsafe { runtime.as_ref() }.next_id();
+    let id = scheduler::next_id();
     // SAFETY: as promised by the caller; the count of `node` that the task needs is the one just taken. The handle's reference goes
     // to the `Task`, the queue entry to the scheduler.
     unsafe {

@@ -42,19 +42,17 @@ pub use output::{BodyOutput, TaskOutput};
 pub use scoped::{Scope, nursery_with};
 
 use crate::context;
+use crate::scope::node::Node;
 use crate::scope::node::flag::{BODY_OPEN, CLOSED, HOLDER, ORPHANED, TASK_ROOT};
-use crate::scope::node::{Node, Place};
 use crate::scope::{CancelReason, CancelSource};
 use crate::task::{self, cell};
 
 /// Opens a nursery at the place where the running task stands.
 fn open(operation: &str) -> Arc<Node> {
-    let parent = context::scope_node(operation);
-    let task = context::task(operation);
-    let runtime = parent.place().expect("the current node is attached").runtime;
-    let node = Node::attached(HOLDER | BODY_OPEN, Place { parent: Some(parent), runtime, task });
+    let place = context::place(operation);
     // SAFETY: the task is being polled by us.
-    unsafe { task.as_ref() }.add_token();
+    unsafe { place.task.as_ref() }.add_token();
+    let node = Node::attached(HOLDER | BODY_OPEN, place);
     let _ = Arc::into_raw(Arc::clone(&node)); // The count's reference (J2).
     node
 }

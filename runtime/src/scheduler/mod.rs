@@ -36,7 +36,7 @@ use crate::blocking::Pool;
 use crate::context;
 use crate::primitives::Mutex;
 use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
-use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, fence};
+use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicUsize, fence};
 use crate::task::{Header, TaskId};
 use crate::time::{Shard, Time};
 use driver::Driver;
@@ -75,7 +75,6 @@ pub(crate) struct Shared {
     at_driver: Mutex<()>,
     /// Which worker that is; `usize::MAX`: none.
     driver_holder: AtomicUsize,
-    ids: AtomicU64,
     /// Held by the worker that asks the user's clock to move on.
     moving: Mutex<()>,
     pub(crate) time: Time,
@@ -91,8 +90,13 @@ pub(crate) struct Remote {
     pub(crate) shard: Arc<Shard>,
 }
 
-/// Ids are handed to workers in blocks.
+/// The ids of the process's tasks, handed to workers in blocks. Zero is nobody's. (The standard atomic: nothing hangs on its order.)
+static IDS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
 const ID_BLOCK: u64 = 1024;
+
+fn take_ids(count: u64) -> u64 {
+    IDS.fetch_add(count, std::sync::atomic::Ordering::Relaxed)
+}
 
 impl Shared {
     /// The shared part, and the workers to be driven by one thread each.
@@ -117,7 +121,6 @@ impl Shared {
             installing: Mutex::new(()),
             at_driver: Mutex::new(()),
             driver_holder: AtomicUsize::new(usize::MAX),
-            ids: AtomicU64::new(1),
             moving: Mutex::new(()),
             time,
             pool,
@@ -197,14 +200,11 @@ impl Shared {
         }
         Ok(Arc::clone(self.driver.get().expect("set above")))
     }
+}
 
-    /// An id that no other task of this runtime has.
-    pub(crate) fn next_id(&self) -> TaskId {
-        context::worker(|worker| match worker {
-            Some(worker) if ptr::eq(worker.shared(), self) => worker.next_id(),
-            _ => TaskId(self.ids.fetch_add(1, Relaxed)),
-        })
-    }
+/// An id that no other task has.
+pub(crate) fn next_id() -> TaskId {
+    context::worker(|worker| worker.map_or_else(|| TaskId(take_ids(1)), Worker::next_id))
 }
 
 /// The one door: queues a task and sees to it that somebody runs it.

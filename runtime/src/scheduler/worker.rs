@@ -12,7 +12,7 @@ use std::time::Duration;
 use crossbeam_deque::Steal;
 
 use super::idle::Risen;
-use super::{How, ID_BLOCK, Queued, Shared};
+use super::{How, ID_BLOCK, Queued, Shared, take_ids};
 use crate::context;
 use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use crate::task::{Header, TaskId, cell};
@@ -277,7 +277,7 @@ impl Worker {
     pub(super) fn next_id(&self) -> TaskId {
         let (mut next, mut end) = self.ids.get();
         if next == end {
-            next = self.shared.ids.fetch_add(ID_BLOCK, Relaxed);
+            next = take_ids(ID_BLOCK);
             end = next + ID_BLOCK;
         }
         self.ids.set((next + 1, end));

@@ -37,7 +37,7 @@ use crate::primitives::Mutex;
 use crate::primitives::atomic::AtomicU32;
 use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use crate::scheduler::Shared;
-use crate::task::Header;
+use crate::task::{Header, TaskId};
 use crate::time::Timer;
 
 /// Bits of `Node::flags`.
@@ -95,6 +95,8 @@ pub(crate) struct Place {
     pub(crate) parent: Option<Arc<Node>>,
     pub(crate) runtime: NonNull<Shared>,
     pub(crate) task: NonNull<Header>,
+    /// The task's id: unlike its address, no other task ever has it.
+    pub(crate) task_id: TaskId,
 }
 
 /// What a node's lock guards.
@@ -226,16 +228,21 @@ impl Node {
     /// The future that ran this node is gone: takes the node out of the tree. With a forgotten nursery below it the node stays,
     /// so that a cancel from above still reaches that nursery's children; then the end of the task takes it out.
     pub(crate) fn detach(&self) {
+        let forgotten = self.retire();
+        if !forgotten {
+            self.unlink();
+        }
+    }
+
+    /// Takes back what the node would still have woken or cancelled. Whether something forgotten hangs below.
+    fn retire(&self) -> bool {
         let mut inner = self.inner.lock();
         inner.active = false;
         let gone = (inner.owner.take(), inner.timer.disarm());
         let forgotten = !inner.scopes.is_empty();
         drop(inner);
-        // Dropped outside the lock (N4).
-        drop(gone);
-        if !forgotten {
-            self.unlink();
-        }
+        drop(gone); // Outside the lock (N4).
+        forgotten
     }
 
     fn unlink(&self) {
@@ -263,12 +270,7 @@ impl Node {
         while let Some(node) = todo.pop() {
             node.children(&node.inner.lock(), false, &mut todo);
             node.unlink();
-            let fire = {
-                let mut inner = node.inner.lock();
-                inner.active = false;
-                inner.timer.disarm()
-            };
-            drop(fire);
+            node.retire();
         }
         self.detach();
     }

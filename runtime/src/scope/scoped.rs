@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use pin_project_lite::pin_project;
 
 use super::guard::Settled;
+use super::node::Node;
 use super::node::flag::{HOLDER, SHIELD};
-use super::node::{Node, Place};
 use super::reason::{CancelReason, CancelSource, Cancelled};
 use crate::context;
 use crate::primitives::atomic::Ordering::Relaxed;
@@ -65,9 +65,7 @@ impl Entered {
     }
 
     fn enter(&mut self, deadline: &mut Deadline, operation: &'static str) {
-        let parent = context::scope_node(operation);
-        let place = parent.place().expect("the current node is attached");
-        let place = Place { parent: Some(Arc::clone(&parent)), runtime: place.runtime, task: context::task(operation) };
+        let place = context::place(operation);
         match &self.node {
             // `CancelScope::run` takes the scope by value, so it has not been entered before.
             Some(node) => node.attach(place),

@@ -153,7 +153,7 @@ impl Header {
         let runtime = unsafe { self.runtime() };
         let node = Node::unattached(flag::TASK_ROOT);
         node.inner.lock().owner = Some(waker);
-        node.attach(Place { parent: Some(base), runtime, task: NonNull::from(self) });
+        node.attach(Place { parent: Some(base), runtime, task: NonNull::from(self), task_id: self.id });
         let request = self.own.swap(Arc::into_raw(Arc::clone(&node)).cast_mut(), AcqRel);
         if !request.is_null() {
             node.cancel(take_request(request));

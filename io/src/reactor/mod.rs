@@ -1,0 +1,162 @@
+//! The reactor: waits for all descriptors of a runtime at once.
+//!
+//! # System calls (Linux)
+//! Counted with `strace -c` on `examples/count_syscalls.rs`, which says how. The last column is this crate built with
+//! `--cfg trioxide_portable`: registration, wait and wake-up all through `polling` 3.11, edge-triggered.
+//!
+//! | what | here | through `polling` |
+//! | --- | --- | --- |
+//! | a wait (for an event, or a sleep until a deadline) | `epoll_wait` | 5 |
+//! | a wake-up by another thread | `write` there, `epoll_wait` here | 6 |
+//! | echo of a message on one connection | `epoll_wait`, `recv`, `send` | 8 |
+//! | accept and close, clients queueing up | `accept4`, `epoll_ctl`, `close` | 6 |
+//! | accept and close, each waited for | the same, `epoll_wait`, and an `accept4` that finds nobody | 12 |
+//! | connect, accept, close both ends | 11 | 21 |
+//!
+//! So there is no timerfd, no `epoll_ctl` for a wait, no read of the wake-up, no `recv` only to be told
+//! "would block" after a short one, no call to make an accepted socket non-blocking or to set its
+//! `TCP_NODELAY`, and none to take a socket out of epoll before it is closed. mio needs as many for a wait
+//! and for a wake-up as this does.
+//!
+//! # The flow: readiness → reactor → waker
+//! 1. A socket is entered once, for both directions, when it is made ([`Registered`]).
+//! 2. A worker with nothing to do calls [`Driver::wait`]; the events it brings are only stored.
+//! 3. [`Driver::dispatch`] finds each event's [`Source`] by its key, adds the event to what is known of the
+//!    descriptor, and wakes who waits for it.
+//! 4. The woken task tries its system call, and goes on until the system says "would block".
+//!
+//! | file | duty |
+//! | --- | --- |
+//! | `readiness` | what is known of one descriptor, in one word |
+//! | `source` | that word, and the wakers of those who wait |
+//! | `table` | from an event's key to the source |
+//! | `registered` | a descriptor with its registration; tries operations |
+//! | `sys`, beside this folder | the system calls |
+//!
+//! # Locks
+//! In this order, and nothing is woken or dropped under the last two: `batch` (wait and dispatch; the
+//! runtime never calls them from two threads at once), `table`, a source's waiters.
+
+mod readiness;
+mod registered;
+mod source;
+mod table;
+
+pub(crate) use readiness::{Direction, Ready};
+pub(crate) use registered::{Done, Registered};
+
+use std::io;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use trioxide_runtime::lowlevel::{self, Driver};
+
+use crate::sys;
+use source::Source;
+use table::Table;
+
+/// The driver of a runtime that has opened a socket. Made by [`Reactor::current`].
+#[derive(Debug)]
+pub(crate) struct Reactor {
+    selector: sys::Selector,
+    table: Mutex<Table>,
+    batch: Mutex<Batch>,
+}
+
+#[derive(Debug)]
+struct Batch {
+    events: sys::Events,
+    /// Empty between two calls of `dispatch`; kept for its memory.
+    wakers: Vec<Waker>,
+}
+
+impl Reactor {
+    /// The reactor of the current runtime, made at the first call.
+    ///
+    /// # Panics
+    /// Outside a run, naming `operation`.
+    pub(crate) fn current(operation: &'static str) -> io::Result<Arc<Reactor>> {
+        lowlevel::driver(operation, Reactor::new)
+    }
+
+    fn new() -> io::Result<Reactor> {
+        Ok(Reactor {
+            selector: sys::Selector::new()?,
+            table: Mutex::new(Table::new()),
+            batch: Mutex::new(Batch { events: sys::Events::new(), wakers: Vec::new() }),
+        })
+    }
+
+    /// Whoever waits must do so where this reactor is driven; elsewhere it would wait for ever.
+    fn check_current(&self, operation: &'static str) -> io::Result<()> {
+        let current = Reactor::current(operation)?;
+        if std::ptr::eq(self, &*current) {
+            return Ok(());
+        }
+        Err(io::Error::other(format!(
+            "`{operation}` in another runtime than the one in which this was opened; open it in the run that uses it"
+        )))
+    }
+
+    fn enter(&self, io: &impl sys::Handle, ready: Ready) -> io::Result<(usize, Arc<Source>)> {
+        let source = Arc::new(Source::new(ready));
+        let key = self
+            .table
+            .lock()
+            .insert(source.clone())
+            .ok_or_else(|| io::Error::other("the reactor's table of descriptors is full"))?;
+        // The key is in the table before the system knows it: an event may come at once.
+        if let Err(error) = self.selector.add(io, key) {
+            self.remove(key);
+            return Err(error);
+        }
+        Ok((key, source))
+    }
+
+    fn remove(&self, key: usize) {
+        let removed = self.table.lock().remove(key);
+        drop(removed);
+    }
+}
+
+impl Driver for Reactor {
+    fn wait(&self, timeout: Option<Duration>) {
+        let mut batch = self.batch.lock();
+        match self.selector.wait(&mut batch.events, timeout) {
+            Ok(()) => {}
+            // A signal: its handler has done its work; the worker looks round as after any wake-up.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // The descriptors are ours and open, so this is a bug here; going on would spin without a word.
+            Err(error) => panic!("trioxide: the reactor cannot wait for events: {error}"),
+        }
+    }
+
+    fn dispatch(&self) {
+        let mut batch = self.batch.lock();
+        let mut wakers = std::mem::take(&mut batch.wakers);
+        {
+            let table = self.table.lock();
+            batch.events.drain(|key, ready| {
+                if let Some(source) = table.get(key) {
+                    source.event(ready, self.selector.is_one_shot(), &mut wakers);
+                }
+            });
+        }
+        for waker in wakers.drain(..) {
+            waker.wake();
+        }
+        batch.wakers = wakers;
+    }
+
+    fn wake(&self) {
+        self.selector.wake();
+    }
+}
+
+impl Drop for Reactor {
+    fn drop(&mut self) {
+        debug_assert_eq!(self.table.get_mut().len(), 0, "a registration keeps its reactor alive");
+    }
+}

@@ -1,0 +1,25 @@
+//! The system calls, one implementation for each way of waiting.
+//!
+//! | | Linux | elsewhere |
+//! | --- | --- | --- |
+//! | registration | `epoll_ctl`, once, edge-triggered | `polling`: once if there is an edge mode, else one-shot |
+//! | wait | `epoll_wait` on the poller's descriptor | `Poller::wait` |
+//! | wake-up | an eventfd of our own, edge-triggered, never read | `Poller::notify` |
+//! | accept | `accept4`, close-on-exec and non-blocking at once | `accept` and two more calls |
+//! | pulse (a signal handler's) | an eventfd, never read | a socket pair, drained |
+//!
+//! Each implementation offers `Selector`, `Events`, `Handle`, `Pulse`, `socket`, `accept`, `SHORT_MEANS_DRAINED` and
+//! `NODELAY_IS_HANDED_DOWN`, so that nothing outside this folder asks which system it is on. Built with
+//! `--cfg trioxide_portable` Linux takes the other column too, and with `--cfg trioxide_one_shot` beside it
+//! the one-shot way: the tests then run them.
+
+#[cfg(all(target_os = "linux", not(trioxide_portable)))]
+mod linux;
+#[cfg(all(target_os = "linux", not(trioxide_portable)))]
+pub(crate) use linux::*;
+
+#[cfg(not(all(target_os = "linux", not(trioxide_portable))))]
+#[allow(unsafe_code)]
+mod portable;
+#[cfg(not(all(target_os = "linux", not(trioxide_portable))))]
+pub(crate) use portable::*;

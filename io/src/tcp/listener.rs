@@ -1,0 +1,173 @@
+//! `TcpListener`.
+
+use std::fmt;
+use std::io;
+use std::net::{self, SocketAddr};
+
+use socket2::Domain;
+
+use super::{TcpStream, checkpoint};
+use crate::addr::{ToSocketAddrs, explain};
+use crate::reactor::{Direction, Done, Ready, Registered};
+use crate::sys;
+
+/// How many connections may wait for `accept`. The system may allow fewer (`net.core.somaxconn`); std's 128 is
+/// soon full when many clients come at once.
+const BACKLOG: i32 = 1024;
+
+/// A TCP socket that listens for connections.
+///
+/// Any number of tasks may [`accept`](TcpListener::accept) on it at once. Dropping it closes it.
+///
+/// ```no_run
+/// # use trioxide_io::TcpListener;
+/// # async fn example() -> std::io::Result<()> {
+/// let listener = TcpListener::bind("127.0.0.1:0").await?;
+/// println!("listening on {}", listener.local_addr()?);
+/// let (stream, peer) = listener.accept().await?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct TcpListener {
+    inner: Registered<net::TcpListener>,
+    /// Every connection has got `TCP_NODELAY` from this socket. (One that arrived before the option was set has not.)
+    hands_down_nodelay: bool,
+}
+
+impl TcpListener {
+    /// Listens on the first of the addresses that can be listened on. Port 0 lets the system choose;
+    /// [`local_addr`](TcpListener::local_addr) says which it chose.
+    ///
+    /// On Unix a port is free again at once when its last listener is gone (`SO_REUSEADDR`). Up to 1024
+    /// connections wait for `accept`.
+    ///
+    /// # Errors
+    /// The last address's error; its text names the address and what to do, for example when another
+    /// program listens there.
+    ///
+    /// # Panics
+    /// Outside a run.
+    ///
+    /// # Cancellation
+    /// A checkpoint. Cancelled: nothing listens.
+    pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<TcpListener> {
+        const OPERATION: &str = "TcpListener::bind";
+        checkpoint(OPERATION).await;
+        let mut failed = None;
+        for address in addr.to_target().resolve().await? {
+            match listen(address) {
+                Ok(listener) => return TcpListener::new(OPERATION, listener, sys::NODELAY_IS_HANDED_DOWN),
+                Err(error) => failed = Some(explain("listen on", address, error)),
+            }
+        }
+        Err(failed.expect("`resolve` gives at least one address"))
+    }
+
+    /// Takes over a listener of std (one that was handed down by a supervisor, say). `TCP_NODELAY` is set for
+    /// its connections.
+    ///
+    /// # Errors
+    /// The system's, if it cannot be made non-blocking or registered.
+    ///
+    /// # Panics
+    /// Outside a run.
+    pub fn from_std(listener: net::TcpListener) -> io::Result<TcpListener> {
+        listener.set_nonblocking(true)?;
+        TcpListener::new("TcpListener::from_std", listener, false)
+    }
+
+    fn new(operation: &'static str, listener: net::TcpListener, hands_down_nodelay: bool) -> io::Result<TcpListener> {
+        // Taken for ready until the system says otherwise: a listener of std may have connections waiting.
+        let inner = Registered::new(operation, listener, Ready::READ)?;
+        Ok(TcpListener { inner, hands_down_nodelay })
+    }
+
+    /// Takes the next connection, waiting for it if there is none; gives it with the peer's address.
+    /// The connection has `TCP_NODELAY` set.
+    ///
+    /// # Errors
+    /// The system's. An error of one connection (the peer was gone before it was accepted) is not reported:
+    /// the next connection is taken instead. When the process has no descriptors left (`EMFILE`) the error is
+    /// returned at once and the connection goes on waiting, so a loop that retries at once spins; wait before
+    /// the next call.
+    ///
+    /// # Panics
+    /// Outside a run.
+    ///
+    /// # Cancellation
+    /// A checkpoint. Cancelled: no connection has been taken; those that wait are there for the next call, and for
+    /// other tasks that accept.
+    pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, peer) = self.inner.io(Direction::Read, "TcpListener::accept", accept).await?;
+        if !self.hands_down_nodelay {
+            // It can fail when the peer is gone already; whoever reads finds that out.
+            let _ = stream.set_nodelay(true);
+        }
+        // Its first bytes are often there already, and there is room for ours: both are tried without waiting
+        // for an event.
+        let inner = self.inner.beside(stream, Ready::BOTH)?;
+        Ok((TcpStream::registered(inner), peer))
+    }
+
+    /// The address that this listens on.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.get().local_addr()
+    }
+}
+
+impl fmt::Debug for TcpListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.inner, f)
+    }
+}
+
+#[cfg(unix)]
+impl std::os::fd::AsFd for TcpListener {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.inner.get().as_fd()
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<net::TcpListener> {
+    let socket = sys::socket(Domain::for_address(address))?;
+    // Elsewhere the option means that two programs may listen on one port.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    if sys::NODELAY_IS_HANDED_DOWN {
+        socket.set_tcp_nodelay(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn accept(listener: &net::TcpListener) -> io::Result<Done<(net::TcpStream, SocketAddr)>> {
+    loop {
+        match sys::accept(listener) {
+            Ok(accepted) => return Ok(Done::more(accepted)),
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Whether the error says something of the connection that was at the head of the queue (and is gone
+/// with it), and nothing of the listener. accept(2) has the list.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    if let Some(number) = rustix::io::Errno::from_io_error(error) {
+        use rustix::io::Errno;
+        let listed =
+            [Errno::PROTO, Errno::NOPROTOOPT, Errno::NETDOWN, Errno::NETUNREACH, Errno::HOSTDOWN, Errno::HOSTUNREACH];
+        if listed.contains(&number) {
+            return true;
+        }
+    }
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+    )
+}

@@ -1,0 +1,29 @@
+//! TCP: listeners and streams.
+//!
+//! | file | duty |
+//! | --- | --- |
+//! | `listener` | `bind`, `accept` |
+//! | `stream` | `connect`, reading and writing through `&self` |
+//! | `split` | halves of a stream, borrowed and owned |
+//! | `futures_io`, `tokio_io` (feature), [`hyper_rt`](crate::hyper_rt) (feature) | the traits of others |
+
+mod futures_io;
+mod listener;
+mod split;
+mod stream;
+#[cfg(feature = "tokio-io")]
+#[allow(unsafe_code)]
+mod tokio_io;
+
+pub use listener::TcpListener;
+pub use split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
+pub use stream::TcpStream;
+
+use std::future::poll_fn;
+
+use trioxide_runtime::lowlevel;
+
+/// The first thing that an operation does: see [`lowlevel::poll_checkpoint`].
+async fn checkpoint(operation: &'static str) {
+    poll_fn(|cx| lowlevel::poll_checkpoint(cx, operation)).await;
+}

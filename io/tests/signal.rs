@@ -1,0 +1,106 @@
+//! Signals sent to this process. The tests run at the same time in one process, so each has a signal of its own.
+#![cfg(unix)]
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::join;
+use trioxide_io::signal::{SignalKind, ctrl_c, signal};
+use trioxide_runtime::{checkpoint, move_on_after};
+use trioxide_testing::{on_each, on_each_with_clock};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Sends the signal to this thread: it has been handled when this returns. (`kill` may pick another thread,
+/// and return before.)
+#[allow(unsafe_code)]
+fn raise(kind: SignalKind) {
+    // SAFETY: raise(3) asks nothing of its caller. There is a handler: each test listens first.
+    let result = unsafe { libc::raise(kind.as_raw()) };
+    assert_eq!(result, 0);
+}
+
+#[test]
+fn received_whether_it_comes_before_or_during_recv() {
+    on_each(&[1, 2, 8], async || {
+        let mut user1 = signal(SignalKind::USER1).unwrap();
+        raise(SignalKind::USER1);
+        user1.recv().await;
+        join(user1.recv(), async {
+            checkpoint().await;
+            raise(SignalKind::USER1);
+        })
+        .await;
+        raise(SignalKind::USER1);
+        assert_eq!(user1.next().await, Some(()));
+    });
+}
+
+#[test]
+fn signals_before_recv_are_one() {
+    on_each_with_clock(&[1, 2], async |_| {
+        let mut user2 = signal(SignalKind::USER2).unwrap();
+        for _ in 0..3 {
+            raise(SignalKind::USER2);
+        }
+        user2.recv().await;
+        assert!(move_on_after(HOUR, user2.recv()).await.is_none());
+        raise(SignalKind::USER2);
+        user2.recv().await;
+    });
+}
+
+#[test]
+fn every_listener_gets_it_and_one_that_was_dropped_does_not_matter() {
+    on_each(&[1, 2], async || {
+        let mut first = signal(SignalKind::HANGUP).unwrap();
+        let mut second = signal(SignalKind::HANGUP).unwrap();
+        drop(signal(SignalKind::HANGUP).unwrap());
+        raise(SignalKind::HANGUP);
+        first.recv().await;
+        second.recv().await;
+        drop(first);
+        raise(SignalKind::HANGUP);
+        second.recv().await;
+    });
+}
+
+#[test]
+fn cancelled_recv_keeps_the_signal() {
+    on_each_with_clock(&[1, 2], async |_| {
+        let mut window = signal(SignalKind::WINDOW_CHANGE).unwrap();
+        assert!(move_on_after(HOUR, window.recv()).await.is_none());
+        raise(SignalKind::WINDOW_CHANGE);
+        window.recv().await;
+    });
+}
+
+#[test]
+fn control_c() {
+    on_each(&[1, 2], async || {
+        let (result, ()) = join(ctrl_c(), async { raise(SignalKind::INTERRUPT) }).await;
+        result.unwrap();
+    });
+}
+
+#[test]
+fn what_cannot_be_listened_for() {
+    on_each(&[1], async || {
+        for (number, text) in [
+            (9, "cannot listen for signal 9: a program cannot, or must not, go on after it"),
+            (1000, "cannot listen for signal 1000: the system has no such signal"),
+        ] {
+            let error = signal(SignalKind::from_raw(number)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            assert_eq!(error.to_string(), text);
+        }
+        assert_eq!(format!("{:?}", SignalKind::TERMINATE), "SIGTERM");
+    });
+}
+
+#[test]
+#[should_panic(expected = "`signal` was called outside a run")]
+fn outside_a_run_signal_says_so() {
+    let _ = signal(SignalKind::ALARM);
+}
