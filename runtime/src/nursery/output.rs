@@ -70,6 +70,8 @@ impl<E> TaskOutput<E> for () {
     }
 }
 
+// So that an error that does not convert is told in the words above.
+#[diagnostic::do_not_recommend]
 impl<T, E, E2> TaskOutput<E> for Result<T, E2>
 where
     E: From<E2>,

@@ -110,14 +110,18 @@ impl Worker {
 
     /// Queues a task of this runtime, from the worker's own thread.
     pub(super) fn push(&self, task: NonNull<Header>, how: How) {
-        let displaced = match how {
-            How::Again => task.as_ptr(),
+        let slot = &self.remote().lifo;
+        // A task that this worker runs next needs no other: one in the slot, and one that yields when there is nothing else.
+        let (queued, notify) = match how {
+            How::Again => (task.as_ptr(), !self.deque.is_empty() || !slot.load(Relaxed).is_null()),
             // Acquire and release: the slot is emptied by thieves, too.
-            How::Spawn | How::Wake => self.remote().lifo.swap(task.as_ptr(), AcqRel),
+            How::Spawn | How::Wake => (slot.swap(task.as_ptr(), AcqRel), true),
         };
-        if let Some(displaced) = NonNull::new(displaced) {
-            self.deque.push(Queued(displaced));
-            self.shared.notify();
+        if let Some(queued) = NonNull::new(queued) {
+            self.deque.push(Queued(queued));
+            if notify {
+                self.shared.notify();
+            }
         }
     }
 

@@ -44,7 +44,7 @@ pub async fn until_stopping<F: Future>(future: F) -> Option<F::Output> {
 ///
 /// When polled outside a run.
 pub async fn stopping() {
-    until_stopping(crate::time::sleep_forever()).await;
+    let _ = Scoped::new("stopping", CUT_ON_STOP, Deadline::Never, crate::time::sleep_forever()).await;
 }
 
 impl Node {

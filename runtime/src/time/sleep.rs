@@ -102,7 +102,8 @@ impl Future for Sleep {
         // SAFETY: nothing is moved out of the pinned value.
         let this = unsafe { self.get_unchecked_mut() };
         if this.step == Step::New {
-            ready!(context::poll_checkpoint(cx, "sleep"));
+            let operation = if matches!(this.until, Until::At(_)) { "sleep_until" } else { "sleep" };
+            ready!(context::poll_checkpoint(cx, operation));
             if let Until::After(duration) = this.until {
                 this.until = deadline_after(duration, "sleep").map_or(Until::Never, Until::At);
             }
