@@ -24,7 +24,7 @@ pub struct Idle {
 pub enum Risen {
     /// By itself: a time-out, an event, or work that it found just before it fell asleep. It counts as running.
     ByItself,
-    /// Somebody has claimed it, and has counted it as searching.
+    /// Somebody has claimed it, and counts it as searching, before he unparks it: the worker waits for that.
     Claimed,
 }
 
@@ -56,17 +56,23 @@ impl Idle {
     pub fn stop_searching(&self) -> bool {
         let before = self.counts.fetch_sub(SEARCHING, SeqCst);
         debug_assert!(before & SEARCHING_MASK != 0);
+        #[cfg(loom)] // The models run without debug assertions.
+        assert!(before & SEARCHING_MASK != 0, "more workers stop searching than search");
         fence(SeqCst);
         before & SEARCHING_MASK == SEARCHING
     }
 
-    /// Worker `index` lies down. It must look at every queue once more before it really sleeps, and call `rise` afterwards.
-    pub fn lie_down(&self, index: usize, was_searching: bool) {
+    /// Worker `index` lies down, and calls `rise` afterwards. True if it must look at every queue once more before it really sleeps;
+    /// otherwise somebody searches, who will.
+    #[must_use]
+    pub fn lie_down(&self, index: usize, was_searching: bool) -> bool {
         let searching = if was_searching { SEARCHING } else { 0 };
         self.counts.fetch_add(SLEEPING - searching, SeqCst);
         self.sleepers[index / 64].fetch_or(1 << (index % 64), SeqCst);
         // Pairs with the fence in `wants_waking`: either this worker sees the new task, or the one who queued it sees this worker.
+        // And with that in `stop_searching`: either this worker sees nobody search, or the last one to stop sees this worker.
         fence(SeqCst);
+        self.counts.load(Relaxed) & SEARCHING_MASK == 0
     }
 
     /// Worker `index` is up again.
@@ -137,14 +143,14 @@ mod tests {
     fn a_sleeper_is_claimed_once_and_counts_as_searching() {
         let idle = Idle::new(3);
         assert!(!idle.wants_waking());
-        idle.lie_down(1, false);
+        assert!(idle.lie_down(1, false));
         assert!(idle.wants_waking());
         assert_eq!(idle.claim(None), Some(1));
         assert_eq!(idle.claim(None), None);
         assert!(!idle.wants_waking(), "one is searching already");
         assert_eq!(idle.rise(1), Risen::Claimed);
         assert!(idle.stop_searching());
-        idle.lie_down(1, false);
+        assert!(idle.lie_down(1, false));
         assert_eq!(idle.rise(1), Risen::ByItself);
         assert!(!idle.wants_waking());
     }
@@ -153,7 +159,7 @@ mod tests {
     fn the_worker_at_the_driver_is_claimed_last() {
         let idle = Idle::new(70);
         for index in [3, 66] {
-            idle.lie_down(index, false);
+            assert!(idle.lie_down(index, false));
         }
         assert_eq!(idle.claim(Some(3)), Some(66));
         assert_eq!(idle.claim(Some(3)), Some(3));
@@ -167,10 +173,10 @@ mod tests {
         assert!(idle.start_searching());
         assert!(!idle.start_searching());
         assert!(!idle.stop_searching());
-        idle.lie_down(0, true);
+        assert!(idle.lie_down(0, true), "nobody searches any more");
         assert!(!idle.all_sleep());
         for index in 1..4 {
-            idle.lie_down(index, false);
+            assert!(idle.lie_down(index, false));
         }
         assert!(idle.all_sleep());
     }

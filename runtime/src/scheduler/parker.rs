@@ -7,8 +7,7 @@
 //!   EMPTY ── unpark ─▶ TOKEN: the next park returns at once
 //! ```
 //!
-//! A token may be left over from a wake that came when the worker was up already; the next `park` then returns early, which its
-//! caller takes for a wake without cause.
+//! A token is given to a worker that was claimed, and to nobody else, and that worker uses it up before it goes on: see `Worker::rise`.
 #![allow(unreachable_pub)] // The loom models use it.
 
 use std::time::{Duration, Instant};
@@ -42,10 +41,10 @@ impl Parker {
         *self.thread.lock() = Some(thread::current());
     }
 
-    /// Blocks until `unpark`, at most for `timeout`.
-    pub fn park(&self, timeout: Option<Duration>) {
+    /// Blocks until `unpark`, at most for `timeout`; whether it was that, and the token is used up.
+    pub fn park(&self, timeout: Option<Duration>) -> bool {
         if !self.enter(BLOCKED) {
-            return;
+            return true;
         }
         let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
@@ -61,16 +60,17 @@ impl Parker {
                 break;
             }
         }
-        self.state.swap(EMPTY, AcqRel);
+        self.state.swap(EMPTY, AcqRel) == TOKEN
     }
 
-    /// Waits in the driver until it has something, until `unpark`, at most for `timeout`.
-    pub fn park_at(&self, driver: &dyn Driver, timeout: Option<Duration>) {
+    /// Waits in the driver until it has something, until `unpark`, at most for `timeout`; whether a token is used up.
+    pub fn park_at(&self, driver: &dyn Driver, timeout: Option<Duration>) -> bool {
         if self.enter(AT_DRIVER) {
             driver.wait(timeout);
-            self.state.swap(EMPTY, AcqRel);
+            self.state.swap(EMPTY, AcqRel) == TOKEN
         } else {
             driver.wait(Some(Duration::ZERO));
+            true
         }
     }
 
@@ -98,5 +98,11 @@ impl Parker {
             }
             _ => {}
         }
+    }
+}
+
+impl Default for Parker {
+    fn default() -> Self {
+        Self::new()
     }
 }

@@ -186,7 +186,13 @@ impl Worker {
     fn take_injected(&self) -> Option<Queued> {
         loop {
             match self.shared.inject.steal_batch_and_pop(&self.deque) {
-                Steal::Success(task) => return Some(task),
+                Steal::Success(task) => {
+                    // On their way from queue to queue the others could not be seen by a worker that lay down.
+                    if !self.deque.is_empty() {
+                        self.shared.notify();
+                    }
+                    return Some(task);
+                }
                 Steal::Empty => return None,
                 Steal::Retry => std::hint::spin_loop(),
             }
@@ -219,11 +225,9 @@ impl Worker {
     /// Sleeps until there is something to do. The worker's own queue and slot are empty.
     fn sleep(&self, mode: Mode) -> Mode {
         let shared = &*self.shared;
-        shared.idle.lie_down(self.index, mode == Mode::Searching);
-        // A worker that was not let search needs no last look: those who do search have begun before it lies down, and look.
-        let queued = mode == Mode::Searching && shared.has_queued();
-        if queued || shared.has_bound(self.index) {
-            return self.rise();
+        let look = shared.idle.lie_down(self.index, mode == Mode::Searching);
+        if (look && shared.has_queued()) || shared.has_bound(self.index) {
+            return self.rise(false);
         }
         if let Some(mode) = self.time_moved() {
             return mode;
@@ -231,28 +235,34 @@ impl Worker {
         let timeout = match self.remote().shard.next() {
             None => None,
             Some(next) => match shared.time.sleep_time(next) {
-                Some(Duration::ZERO) => return self.rise(),
+                Some(Duration::ZERO) => return self.rise(false),
                 timeout => timeout,
             },
         };
         let driver = shared.driver.get().and_then(|driver| Some((driver, shared.at_driver.try_lock()?)));
         let Some((driver, _at_driver)) = driver else {
-            self.remote().parker.park(timeout);
-            return self.rise();
+            return self.rise(self.remote().parker.park(timeout));
         };
         shared.driver_holder.store(self.index, Relaxed);
-        self.remote().parker.park_at(&**driver, timeout);
+        let unparked = self.remote().parker.park_at(&**driver, timeout);
         shared.driver_holder.store(usize::MAX, Relaxed);
         // Up before the events are dispatched: what they wake is pushed by a running worker.
-        let mode = self.rise();
+        let mode = self.rise(unparked);
         driver.dispatch();
         mode
     }
 
-    fn rise(&self) -> Mode {
+    /// Up again; `unparked`: the token of whoever claimed this worker is used up.
+    fn rise(&self, unparked: bool) -> Mode {
         match self.shared.idle.rise(self.index) {
             Risen::ByItself => Mode::Running,
-            Risen::Claimed => Mode::Searching,
+            Risen::Claimed => {
+                // Up by itself just as it was claimed: its claimer may not have counted it as searching yet, and unparks it after that.
+                if !unparked {
+                    self.remote().parker.park(None);
+                }
+                Mode::Searching
+            }
         }
     }
 
@@ -270,7 +280,7 @@ impl Worker {
             && shared.idle.all_sleep()
             && shared.time.all_idle(shared.remotes.iter().filter_map(|remote| remote.shard.next()).min());
         moved.then(|| {
-            let mode = self.rise();
+            let mode = self.rise(false);
             for remote in &shared.remotes {
                 remote.shard.fire_due(&shared.time);
             }

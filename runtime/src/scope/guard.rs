@@ -96,7 +96,8 @@ impl Node {
         if asked {
             cx.waker().wake_by_ref();
         }
-        if self.guards.load(Acquire) == 0 { Settled::Free } else { Settled::Held }
+        // A read-modify-write: if it still counts a guard, then whoever lets go of that sees that this node is cancelled, and wakes it.
+        if self.guards.fetch_add(0, AcqRel) == 0 { Settled::Free } else { Settled::Held }
     }
 
     /// Visits the nearest holders below, of the same task.
