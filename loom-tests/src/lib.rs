@@ -1,1 +1,41 @@
-//! loom-tests
+//! Loom models of trioxide's runtime: every interleaving of a few threads, within a bound of preemptions, with the real types.
+//!
+//! The models are the tests of this package; README.md says what each proves, and how to run them. They exist under `--cfg loom` only;
+//! without it this package is empty.
+//!
+//! | file | models |
+//! | --- | --- |
+//! | `tests/state.rs` | the state word of a task |
+//! | `tests/idle.rs` | idle and park |
+//! | `tests/nursery.rs` | the counts behind a nursery's join |
+//! | `tests/cancel.rs` | cancel against suspension, attaching and guards |
+//! | `tests/timer.rs` | timer against completion |
+//! | `tests/whole.rs` | the whole runtime, through its public interface |
+#![cfg(loom)]
+
+mod baton;
+
+pub use baton::Baton;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+/// Explores `model`, and prints how many executions that took.
+///
+/// The bound on preemptions is that of `LOOM_MAX_PREEMPTIONS`, but never above `most`.
+pub fn explore(name: &str, most: usize, model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    let bound = builder.preemption_bound.unwrap_or(most).min(most);
+    builder.preemption_bound = Some(bound);
+    builder.max_branches = 20_000;
+    let executions = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&executions);
+    let start = Instant::now();
+    builder.check(move || {
+        counter.fetch_add(1, Relaxed);
+        model();
+    });
+    println!("| {name} | {} | {bound} | {:.1} s |", executions.load(Relaxed), start.elapsed().as_secs_f64());
+}

@@ -1,0 +1,200 @@
+//! Cancel against suspension, attaching and guards, on the real tree of scopes.
+#![cfg(loom)]
+
+use std::sync::Arc;
+
+use loom::sync::atomic::AtomicBool;
+use loom::sync::atomic::Ordering::{AcqRel, Acquire};
+use loom::thread;
+use trioxide_loom::{Baton, explore};
+use trioxide_runtime::models::{Kind, Node};
+
+fn on_thread(node: &Node, act: impl FnOnce(&Node) + 'static) -> thread::JoinHandle<()> {
+    let node = node.clone();
+    thread::spawn(move || act(&node))
+}
+
+/// A scope stores its waker, then reads the flag: cancelled meanwhile, it sees that or is woken.
+#[test]
+fn cancel_against_suspension() {
+    explore("cancel: against suspension", 5, || {
+        let root = Node::root();
+        let scope = root.below(Kind::Scope);
+        let canceller = on_thread(&scope, Node::cancel);
+        let baton = Baton::new();
+        loop {
+            scope.set_owner(&baton.waker());
+            if scope.is_effective() {
+                break;
+            }
+            baton.wait();
+        }
+        scope.detach();
+        canceller.join().unwrap();
+        assert!(!root.is_effective());
+        assert_eq!(scope.references(), 1, "nothing below, and in no list");
+    });
+}
+
+/// Two scopes, one in the other, are cancelled at once: both end up cancelled, and the outer one, which does the dropping, is woken.
+#[test]
+fn two_cancels_at_once() {
+    explore("cancel: two at once", 5, || {
+        let outer = Node::root();
+        let inner = outer.below(Kind::Scope);
+        let baton = Baton::new();
+        let cancellers = [on_thread(&outer, Node::cancel), on_thread(&inner, Node::cancel)];
+        loop {
+            outer.set_owner(&baton.waker());
+            if outer.is_effective() {
+                break;
+            }
+            baton.wait();
+        }
+        for canceller in cancellers {
+            canceller.join().unwrap();
+        }
+        assert!(inner.is_effective());
+    });
+}
+
+/// A node is hung into a tree that is being cancelled: it inherits the bit, or the walk finds it. A shield keeps it out.
+#[test]
+fn cancel_against_attaching() {
+    explore("cancel: against attaching", 5, || {
+        let root = Node::root();
+        let middle = root.below(Kind::Scope);
+        let canceller = on_thread(&root, Node::cancel);
+        let task = middle.below(Kind::Task);
+        let scope = task.below(Kind::Scope);
+        let shield = middle.below(Kind::Shield);
+        canceller.join().unwrap();
+        assert!(middle.is_effective() && task.is_effective() && scope.is_effective());
+        assert!(!shield.is_effective());
+    });
+}
+
+/// A node leaves the tree while the walk is in it: nothing is freed too early or left behind.
+#[test]
+fn cancel_against_detaching() {
+    explore("cancel: against detaching", 5, || {
+        let root = Node::root();
+        let (first, second) = (root.below(Kind::Scope), root.below(Kind::Scope));
+        let canceller = on_thread(&root, Node::cancel);
+        first.detach();
+        canceller.join().unwrap();
+        assert!(second.is_effective());
+        second.detach();
+        assert_eq!((first.references(), second.references()), (1, 1));
+        assert_eq!(root.references(), 3, "its handle, and two children");
+    });
+}
+
+/// A holder begins to hold while a cancel passes: one of both asks it to show itself.
+#[test]
+fn cancel_against_hold() {
+    for kind in [Kind::Nursery, Kind::Shield] {
+        explore(&format!("cancel: against hold, {kind:?}"), 5, move || {
+            let root = Node::root();
+            let holder = root.below(kind);
+            let baton = Baton::new();
+            let canceller = on_thread(&root, Node::cancel);
+            holder.set_owner(&baton.waker());
+            holder.hold();
+            canceller.join().unwrap();
+            assert!(root.has_guards());
+            assert!(holder.is_woken() && baton.is_due(), "a holder in a cancelled scope was not asked");
+            holder.let_go();
+            assert!(!root.has_guards());
+        });
+    }
+}
+
+/// The last guard is let go, by a thread to which the holder was moved, while the scope is cancelled: that is woken when it may drop its
+/// inside.
+#[test]
+fn the_last_guard_wakes_the_scope() {
+    explore("cancel: against the last guard", 5, || {
+        let root = Node::root();
+        let nursery = root.below(Kind::Nursery);
+        nursery.hold();
+        let canceller = on_thread(&root, Node::cancel);
+        let child = on_thread(&nursery, Node::let_go);
+        let baton = Baton::new();
+        loop {
+            root.set_owner(&baton.waker());
+            if root.is_effective() && root.settle(baton.is_due(), &baton.waker()) {
+                break;
+            }
+            baton.wait();
+        }
+        canceller.join().unwrap();
+        child.join().unwrap();
+    });
+}
+
+/// One task: a scope with a shield in it, whose inside is done when another thread says so, while a third cancels the scope. The scope
+/// never drops a shield that answers, and it ends.
+#[test]
+fn a_holder_that_answers_is_waited_for() {
+    explore("cancel: a holder that answers is waited for", 3, || {
+        let scope = Node::root();
+        let shield = scope.below(Kind::Shield);
+        let done = Arc::new(AtomicBool::new(false));
+        let canceller = on_thread(&scope, Node::cancel);
+        let work = {
+            let (shield, done) = (shield.clone(), Arc::clone(&done));
+            thread::spawn(move || {
+                done.swap(true, AcqRel);
+                shield.wake();
+            })
+        };
+        let baton = Baton::new();
+        let mut inside = true;
+        loop {
+            if inside {
+                // As `Scoped::poll` of the shield: the inside, then hold or let go.
+                shield.answer();
+                shield.set_owner(&baton.waker());
+                inside = !done.load(Acquire);
+                if inside {
+                    shield.hold();
+                } else {
+                    shield.let_go();
+                    shield.detach();
+                }
+            }
+            // As `Scoped::poll` of the scope, whose inside waits for ever after the shield.
+            scope.set_owner(&baton.waker());
+            if scope.is_effective() && scope.settle(baton.is_due(), &baton.waker()) {
+                break;
+            }
+            baton.wait();
+        }
+        assert!(!inside, "the scope has dropped a shield that was being polled");
+        canceller.join().unwrap();
+        work.join().unwrap();
+    });
+}
+
+/// A holder that nobody polls any more does not hold up the cancelled scope.
+#[test]
+fn a_silent_holder_is_given_up() {
+    explore("cancel: a silent holder is given up", 5, || {
+        let scope = Node::root();
+        let shield = scope.below(Kind::Shield);
+        let baton = Baton::new();
+        shield.set_owner(&baton.waker());
+        shield.hold();
+        let canceller = on_thread(&scope, Node::cancel);
+        loop {
+            scope.set_owner(&baton.waker());
+            if scope.is_effective() && scope.settle(baton.is_due(), &baton.waker()) {
+                break;
+            }
+            baton.wait();
+        }
+        canceller.join().unwrap();
+        assert!(!scope.has_guards());
+    });
+}

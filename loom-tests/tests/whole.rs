@@ -1,0 +1,212 @@
+//! The whole runtime with two workers, through its public interface: the real tasks, nurseries, scopes, scheduler and parkers.
+//!
+//! The queues themselves are crossbeam's, which loom does not see into; it switches threads around them, not inside.
+#![cfg(loom)]
+#![allow(unsafe_code)] // `loom::cell::UnsafeCell` hands out raw pointers, and checks each access itself.
+#![allow(clippy::arc_with_non_send_sync)] // The threads of a model take turns.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::sync::Arc;
+use std::task::Poll;
+
+use loom::cell::UnsafeCell;
+use loom::sync::atomic::AtomicBool;
+use loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use loom::thread;
+use trioxide_loom::explore;
+use trioxide_runtime::{CancelScope, Runtime, nursery, shield, sleep_forever};
+
+/// Runs `main` on two workers; the second is a thread of its own.
+fn run<F: Future>(main: F) -> F::Output {
+    Runtime::builder().workers(2).build().unwrap().run(main)
+}
+
+/// What loom lets one thread use at a time only.
+#[derive(Clone)]
+struct Tracked(Arc<UnsafeCell<u32>>);
+
+// SAFETY: loom checks each access.
+unsafe impl Send for Tracked {}
+
+impl Tracked {
+    fn new() -> Self {
+        Self(Arc::new(UnsafeCell::new(0)))
+    }
+
+    fn add(&self) -> u32 {
+        // SAFETY: loom checks the access.
+        self.0.with_mut(|count| unsafe {
+            *count += 1;
+            *count
+        })
+    }
+}
+
+/// A child is spawned and awaited while the other worker may take it: its value comes out, what it wrote is seen.
+#[test]
+fn spawn_and_await() {
+    explore("whole: spawn and await", 2, || {
+        let seen = run(async {
+            let mut seen = 0;
+            nursery(async |n| {
+                let tracked = Tracked::new();
+                let child = tracked.clone();
+                let task = n.spawn(async move { Ok::<_, Infallible>(child.add()) });
+                seen = task.await.unwrap() + tracked.add();
+            })
+            .await;
+            seen
+        });
+        assert_eq!(seen, 3);
+    });
+}
+
+/// The main future suspends, and is woken by another thread, which has written before.
+#[test]
+fn wake_from_outside() {
+    explore("whole: wake from outside", 2, || {
+        let (ready, data) = (Arc::new(AtomicBool::new(false)), Tracked::new());
+        let writer = Cell::new(None);
+        run(poll_fn(|cx| {
+            let writing = writer.take().unwrap_or_else(|| {
+                let (ready, data, waker) = (Arc::clone(&ready), data.clone(), cx.waker().clone());
+                thread::spawn(move || {
+                    data.add();
+                    ready.store(true, Relaxed);
+                    waker.wake();
+                })
+            });
+            writer.set(Some(writing));
+            // Relaxed: the wake itself must make the writes seen.
+            if ready.load(Relaxed) { Poll::Ready(()) } else { Poll::Pending }
+        }));
+        writer.take().unwrap().join().unwrap();
+        assert_eq!(data.add(), 2);
+    });
+}
+
+/// The nursery is cancelled while its child begins, or suspends for the first time: it is never left behind.
+#[test]
+fn cancel_a_nursery_with_a_suspended_child() {
+    explore("whole: cancel a nursery with a suspended child", 2, || {
+        let ended = run(async {
+            nursery(async |n| {
+                let _child = n.spawn(async {
+                    sleep_forever().await;
+                    Ok::<_, Infallible>(())
+                });
+                n.cancel("enough");
+            })
+            .await;
+            true
+        });
+        assert!(ended);
+    });
+}
+
+/// One child alone is cancelled through its handle while it begins.
+#[test]
+fn cancel_a_task() {
+    explore("whole: cancel a task", 2, || {
+        run(nursery(async |n| {
+            let task = n.spawn(async {
+                sleep_forever().await;
+                Ok::<_, Infallible>(())
+            });
+            task.cancel("enough");
+            assert!(task.await.is_err());
+        }));
+    });
+}
+
+/// Another thread cancels the scope in which the main future is suspended.
+#[test]
+fn cancel_from_outside() {
+    explore("whole: cancel from outside", 2, || {
+        let scope = CancelScope::new();
+        let handle = scope.handle();
+        let canceller = thread::spawn(move || handle.cancel("enough"));
+        assert!(run(scope.run(sleep_forever())).is_err());
+        canceller.join().unwrap();
+    });
+}
+
+/// Another thread spawns while the body ends: refused, or joined.
+#[test]
+fn spawn_from_outside_while_the_nursery_closes() {
+    explore("whole: spawn from outside while the nursery closes", 2, || {
+        let ran = Arc::new(AtomicBool::new(false));
+        let spawner = Cell::new(None);
+        run(nursery(async |n| {
+            let (n, ran) = (n.clone(), Arc::clone(&ran));
+            spawner.set(Some(thread::spawn(move || {
+                let child = async move {
+                    ran.swap(true, AcqRel);
+                    Ok::<_, Infallible>(())
+                };
+                n.try_spawn(child).is_ok()
+            })));
+        }));
+        let ran = ran.load(Acquire);
+        let accepted = spawner.take().unwrap().join().unwrap();
+        assert_eq!(accepted, ran, "a child that was let in has ended before the nursery");
+    });
+}
+
+/// A nursery is forgotten while its child runs: the run ends after the child.
+#[test]
+fn a_forgotten_nursery_is_joined() {
+    explore("whole: a forgotten nursery is joined", 2, || {
+        let tracked = Tracked::new();
+        let child = tracked.clone();
+        run(async move {
+            let mut open = Box::pin(nursery(async |n| {
+                n.spawn(async move {
+                    child.add();
+                    Ok::<_, Infallible>(())
+                });
+                sleep_forever().await;
+            }));
+            poll_fn(|cx| {
+                assert!(open.as_mut().poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            std::mem::forget(open);
+        });
+        assert_eq!(tracked.add(), 2);
+    });
+}
+
+/// A cancelled scope waits for the shield in it, whose inside is done when another thread says so.
+#[test]
+fn a_shield_is_waited_for() {
+    explore("whole: a shield is waited for", 1, || {
+        let (scope, shielded) = (CancelScope::new(), Cell::new(false));
+        let handle = scope.handle();
+        let done = Arc::new(AtomicBool::new(false));
+        let worker = Cell::new(None);
+        let outcome = run(scope.run(async {
+            let inside = poll_fn(|cx| {
+                let working = worker.take().unwrap_or_else(|| {
+                    let (waker, done, handle) = (cx.waker().clone(), Arc::clone(&done), handle.clone());
+                    thread::spawn(move || {
+                        handle.cancel("enough");
+                        done.swap(true, AcqRel);
+                        waker.wake();
+                    })
+                });
+                worker.set(Some(working));
+                if done.load(Acquire) { Poll::Ready(()) } else { Poll::Pending }
+            });
+            shield(inside).await;
+            shielded.set(true);
+            sleep_forever().await;
+        }));
+        assert!(outcome.is_err());
+        assert!(shielded.get(), "the shield ran to its end");
+        worker.take().unwrap().join().unwrap();
+    });
+}
