@@ -1,1 +1,79 @@
-//! trioxide
+//! Structured concurrency on every core.
+//!
+//! Tasks run in *nurseries* and end before their nursery does. An error in one cancels its siblings and comes out of the
+//! nursery. Time-outs and cancellation are scopes round any code, and clean-up may await. Children run in parallel on a
+//! work-stealing scheduler, and may still borrow ([`nursery_with`]).
+//!
+//! ```
+//! use trioxide::prelude::*;
+//!
+//! #[trioxide::main]
+//! async fn main() {
+//!     let outcome = nursery(async |n| {
+//!         n.spawn(sleep_forever()); // would never end
+//!         n.task("parser").spawn(async { "12x".parse::<u32>() });
+//!         Ok::<_, std::num::ParseIntError>(()) // the nursery waits for both children
+//!     })
+//!     .await;
+//!     // The error has cancelled the sleeper, and came out here.
+//!     assert!(matches!(outcome, Err(NurseryError::Failed(_))));
+//! }
+//! ```
+//!
+//! # Where to look
+//!
+//! | for | look at |
+//! | --- | --- |
+//! | starting a program | [`macro@main`], [`macro@test`], [`run`], [`Runtime::builder`] |
+//! | starting tasks | [`nursery()`], [`nursery_with`], [`Nursery::spawn`], [`Task`] |
+//! | errors of tasks | [`NurseryError`], [`ErrorGroup`] |
+//! | time-outs | [`move_on_after`], [`fail_after`], [`CancelScope`] |
+//! | clean-up | [`finally`], [`shield`] |
+//! | stopping a server | [`Nursery::stop`], [`until_stopping`], [`stopping`] |
+//! | time | [`sleep`], [`sleep_until`], [`now`], [`Clock`] |
+//! | code that blocks | [`blocking`] |
+//! | tasks that talk to each other | [`sync`] |
+//! | sockets | [`io`]; signals of the system: [`signal`] |
+//! | leaf operations and drivers of your own | [`lowlevel`] |
+//!
+//! # Features
+//!
+//! All of them only add.
+//! - `macros` (default): [`macro@main`] and [`macro@test`].
+//! - `hyper`: hyper's `rt` traits for [`io::TcpStream`]; its executor and timer in `io::hyper_rt`.
+//! - `tokio-io`: tokio's `AsyncRead` and `AsyncWrite` for [`io::TcpStream`]. Only the traits; no tokio runtime is there.
+
+#[doc(inline)]
+pub use trioxide_runtime::*;
+
+#[cfg(feature = "macros")]
+#[doc(inline)]
+pub use trioxide_macros::{main, test};
+
+/// Sockets, and what other libraries want of them. Everything of the crate `trioxide-io`.
+pub mod io {
+    #[doc(inline)]
+    pub use trioxide_io::*;
+}
+
+/// Events and channels: tasks that talk to each other. Everything of the crate `trioxide-sync`.
+pub mod sync {
+    #[doc(inline)]
+    pub use trioxide_sync::*;
+}
+
+#[cfg(unix)]
+#[doc(inline)]
+pub use trioxide_io::signal;
+
+pub mod prelude;
+
+/// The programs of the texts beside the code, as doc tests.
+#[cfg(doctest)]
+mod texts {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+
+    #[doc = include_str!("../docs/cancellation.md")]
+    struct Cancellation;
+}

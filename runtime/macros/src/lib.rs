@@ -1,1 +1,74 @@
-//! macros
+//! The attribute macros of trioxide: [`macro@main`] and [`macro@test`]. Users take them from the crate `trioxide`.
+//!
+//! Both leave the `async fn` as it was written and put it inside a plain `fn` of the same name, which runs it. So what the
+//! compiler says of the body points at what the user wrote, and `return` and `?` mean what they say.
+//!
+//! | file | duty |
+//! | --- | --- |
+//! | `options` | what stands in the parentheses |
+//! | `wrap` | the plain function round the async one |
+
+mod options;
+mod wrap;
+
+use proc_macro::TokenStream;
+
+use options::Options;
+use wrap::Attribute;
+
+/// Makes an `async fn` the entry of a program: it runs as `trioxide::run` runs a future.
+///
+/// ```ignore
+/// #[trioxide::main]
+/// async fn main() -> std::io::Result<()> {
+///     let listener = trioxide::io::TcpListener::bind("127.0.0.1:0").await?;
+///     println!("listening on {}", listener.local_addr()?);
+///     Ok(())
+/// }
+/// ```
+///
+/// # Options
+///
+/// - `#[trioxide::main(workers = 4)]`: how many workers; any expression of type `usize`. Without it there is one for
+///   each CPU that the process may use.
+///
+/// For other settings, and for those that are known only when the program runs, call `trioxide::Runtime::builder()` in a plain `main`.
+///
+/// # Panics
+///
+/// The function that it makes panics with the panics of the function under it, and if the system refuses to start the workers.
+#[proc_macro_attribute]
+pub fn main(options: TokenStream, function: TokenStream) -> TokenStream {
+    expand(Attribute::Main, options, function)
+}
+
+/// Makes an `async fn` a test. It may return `()` or, like every test, a `Result`.
+///
+/// ```ignore
+/// #[trioxide::test(workers = 1)]
+/// async fn a_sleep_of_zero_ends() {
+///     trioxide::sleep(std::time::Duration::ZERO).await;
+/// }
+/// ```
+///
+/// The options are those of [`macro@main`]. Other attributes of tests (`#[should_panic]`, `#[cfg(...)]`) work as usual.
+#[proc_macro_attribute]
+pub fn test(options: TokenStream, function: TokenStream) -> TokenStream {
+    expand(Attribute::Test, options, function)
+}
+
+fn expand(attribute: Attribute, options: TokenStream, function: TokenStream) -> TokenStream {
+    let wrapped = Options::parse(attribute, options.into())
+        .and_then(|options| wrap::function(attribute, &options, function.clone().into()));
+    match wrapped {
+        Ok(wrapped) => wrapped.into(),
+        Err(error) => {
+            // The function stays, so that this is the only error and not the first of many.
+            let error = TokenStream::from(error.into_compile_error());
+            error
+                .into_iter()
+                .chain(wrap::stand_in(function.into()).map(TokenStream::from).unwrap_or_default())
+                .collect()
+        }
+    }
+}

@@ -1,0 +1,2 @@
+#[trioxide::main]
+async fn main<T>() {}

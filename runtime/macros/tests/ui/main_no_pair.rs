@@ -1,0 +1,2 @@
+#[trioxide::main(4)]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[trioxide::main(workers = 0)]
+async fn main() {}

@@ -1,0 +1,4 @@
+#[trioxide::main]
+fn main() {
+    println!("hello");
+}

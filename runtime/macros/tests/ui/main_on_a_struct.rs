@@ -1,0 +1,4 @@
+#[trioxide::main]
+struct Main;
+
+fn main() {}

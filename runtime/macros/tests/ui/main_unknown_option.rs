@@ -1,0 +1,2 @@
+#[trioxide::main(flavor = "current_thread")]
+async fn main() {}

@@ -1,0 +1,4 @@
+#[trioxide::main]
+async fn main(arguments: Vec<String>) {
+    println!("{arguments:?}");
+}

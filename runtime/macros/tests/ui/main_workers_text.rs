@@ -1,0 +1,2 @@
+#[trioxide::main(workers = "four")]
+async fn main() {}

@@ -1,0 +1,2 @@
+#[trioxide::main(workers = 1, workers = 2)]
+async fn main() {}
