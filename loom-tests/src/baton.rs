@@ -11,12 +11,18 @@ use loom::sync::atomic::Ordering::{AcqRel, Acquire};
 pub struct Baton {
     wakes: AtomicUsize,
     notify: Notify,
+    outer: Option<Arc<Baton>>,
 }
 
 impl Baton {
     /// Not woken yet.
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { wakes: AtomicUsize::new(0), notify: Notify::new() })
+        Arc::new(Self { wakes: AtomicUsize::new(0), notify: Notify::new(), outer: None })
+    }
+
+    /// Of a part that is polled only if it was woken itself, inside of what `outer` wakes. Due for its first poll.
+    pub fn within(outer: &Arc<Self>) -> Arc<Self> {
+        Arc::new(Self { wakes: AtomicUsize::new(1), notify: Notify::new(), outer: Some(Arc::clone(outer)) })
     }
 
     /// The waker.
@@ -26,9 +32,14 @@ impl Baton {
 
     /// Blocks until there was a wake since the last call. One thread only.
     pub fn wait(&self) {
-        while self.wakes.swap(0, AcqRel) == 0 {
+        while !self.take() {
             self.notify.wait();
         }
+    }
+
+    /// Whether there was a wake since the last call.
+    pub fn take(&self) -> bool {
+        self.wakes.swap(0, AcqRel) != 0
     }
 
     /// Whether there was a wake since the last `wait`.
@@ -49,6 +60,9 @@ impl Wake for Baton {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.wakes.fetch_add(1, AcqRel);
-        self.notify.notify();
+        match &self.outer {
+            Some(outer) => outer.wake_by_ref(),
+            None => self.notify.notify(),
+        }
     }
 }

@@ -16,7 +16,7 @@ use loom::sync::atomic::AtomicBool;
 use loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use loom::thread;
 use trioxide_loom::explore;
-use trioxide_runtime::{CancelScope, Runtime, nursery, shield, sleep_forever};
+use trioxide_runtime::{CancelScope, Runtime, checkpoint, nursery, shield, sleep_forever};
 
 /// Runs `main` on two workers; the second is a thread of its own.
 fn run<F: Future>(main: F) -> F::Output {
@@ -164,6 +164,7 @@ fn a_forgotten_nursery_is_joined() {
         run(async move {
             let mut open = Box::pin(nursery(async |n| {
                 n.spawn(async move {
+                    checkpoint().await;
                     child.add();
                     Ok::<_, Infallible>(())
                 });

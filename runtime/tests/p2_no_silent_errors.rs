@@ -13,8 +13,8 @@ use common::{ALL, Flag, Gate, Never, PanicOnDrop, SetOnDrop, a_while, blow, erro
 use futures_util::future::select;
 use futures_util::{FutureExt, poll};
 use trioxide_runtime::{
-    CancelReason, CancelSource, NurseryError, Runtime, blocking, checkpoint, nursery, nursery_with, shield,
-    sleep_forever,
+    CancelReason, CancelSource, Nursery, NurseryError, Runtime, blocking, checkpoint, finally, nursery, nursery_with,
+    shield, sleep_forever,
 };
 use trioxide_testing::{CountDrops, on_each};
 
@@ -456,5 +456,27 @@ fn a_cancelled_nursery_says_why() {
         assert_eq!(error.to_string(), "the nursery was cancelled: on request: not needed");
         assert!(error.source().is_none());
         assert!(matches!(error, NurseryError::Cancelled(reason) if reason == CancelReason::from("not needed")));
+    });
+}
+
+#[test]
+fn a_panic_before_the_body_is_a_future_waits_for_the_children() {
+    on_each(ALL, async || {
+        let ended = Flag::default();
+        let nursery = nursery(|n: Nursery<Never>| {
+            let ended = ended.clone();
+            n.spawn(async move {
+                finally(sleep_forever(), async move {
+                    checkpoint().await;
+                    ended.set();
+                })
+                .await;
+            });
+            let fails = true;
+            assert!(!fails, "too early");
+            async {}
+        });
+        let panic = AssertUnwindSafe(nursery).catch_unwind().await.expect_err("the panic comes out");
+        assert!(ended.is_set() && panic.downcast_ref::<&str>() == Some(&"too early"));
     });
 }

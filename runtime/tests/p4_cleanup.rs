@@ -16,7 +16,7 @@ use trioxide_runtime::{
     CancelScope, Runtime, ScopeHandle, blocking, checkpoint, finally, move_on_after, nursery, shield, sleep,
     sleep_forever,
 };
-use trioxide_testing::{CountDrops, on_each, on_each_with_clock};
+use trioxide_testing::{CountDrops, on_each, on_each_with_clock, pending_once};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -309,6 +309,22 @@ fn a_guard_that_was_forgotten_does_not_hang_its_scope() {
             })
             .await;
         }
+    });
+}
+
+#[test]
+fn a_guard_that_was_forgotten_does_not_hang_a_scope_in_which_something_always_wakes_itself() {
+    on_each(ALL, async || {
+        cut(async |scope| {
+            let mut holder = Box::pin(shield(sleep_forever()));
+            assert!(poll!(&mut holder).is_pending());
+            mem::forget(holder);
+            scope.cancel("enough");
+            loop {
+                pending_once().await; // no checkpoint of the library: it would wake itself for ever
+            }
+        })
+        .await;
     });
 }
 

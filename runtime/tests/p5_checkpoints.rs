@@ -114,7 +114,8 @@ fn nested_scopes_share_the_budget_of_their_task() {
         let work = async {
             for _ in 0..100 {
                 nursery(async |_| {
-                    let _ = move_on_after(Duration::MAX, sleep(Duration::ZERO)).await;
+                    let leaf = std::future::poll_fn(|cx| lowlevel::poll_checkpoint(cx, "a leaf of this test"));
+                    let _ = move_on_after(Duration::MAX, leaf).await;
                 })
                 .await;
             }
@@ -286,5 +287,16 @@ fn a_nursery_counts_its_children() {
             n.cancel("none left");
         })
         .await;
+    });
+}
+
+#[test]
+fn a_sleep_that_is_over_at_once_is_a_checkpoint() {
+    on_each(ALL, async || {
+        for over in [sleep(Duration::ZERO), sleep_until(trioxide_runtime::now())] {
+            let mut over = Box::pin(over);
+            assert!(futures_util::poll!(&mut over).is_pending(), "it lets others run, once");
+            over.await;
+        }
     });
 }

@@ -62,8 +62,8 @@ where
     Fut::Output: BodyOutput<E>,
 {
     let opened = Opened::open("nursery");
-    let body = body(Nursery::new(Arc::clone(&opened.node)));
-    Joining::new(opened, body).await
+    let handle = Nursery::new(Arc::clone(&opened.node));
+    Joining::new(opened, || body(handle)).await
 }
 
 /// An open nursery that its future has charge of.
@@ -117,8 +117,17 @@ where
     Fut: Future,
     Fut::Output: BodyOutput<E>,
 {
-    pub(super) fn new(opened: Opened, body: Fut) -> Self {
-        Self { body: Some(body), value: None, opened }
+    /// With the body that `begin` makes; if that panics, so has the body.
+    pub(super) fn new(opened: Opened, begin: impl FnOnce() -> Fut) -> Self {
+        let body = match catch_unwind(AssertUnwindSafe(begin)) {
+            Ok(body) => Some(body),
+            Err(panic) => {
+                report_panic(&opened.node, panic);
+                body_gone(&opened.node);
+                None
+            }
+        };
+        Self { body, value: None, opened }
     }
 }
 

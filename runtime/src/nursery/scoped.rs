@@ -62,7 +62,7 @@ where
     // SAFETY: E1: `env` outlives the body, declared after it, and every child. Nobody can name this lifetime.
     let lent: &T = unsafe { &*Arc::as_ptr(&env) };
     let scope = Scope { nursery: Nursery::new(Arc::clone(&opened.node)), env: lent, invariant: PhantomData };
-    Joining::new(opened, body(scope)).await
+    Joining::new(opened, || body(scope)).await
 }
 
 /// The nursery of [`nursery_with`], and what it lends: it derefs to `T`.

@@ -72,6 +72,10 @@ impl Worker {
             || {
                 let due = self.shared.take_main_due();
                 if due {
+                    // `main` has its turn before what this worker has queued, and may take long.
+                    if !self.deque.is_empty() || !self.remote().lifo.load(Relaxed).is_null() {
+                        self.shared.notify();
+                    }
                     // SAFETY: `main_due` stands for the main task's one queue entry.
                     unsafe { cell::run(main, self.shared.budget) };
                 }

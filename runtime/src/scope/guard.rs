@@ -11,6 +11,8 @@
 //!    the waker), so the scope wakes it itself, marks it `SUSPECT`, and has itself polled again.
 //! 3. If it is still there the next time nothing else is due, nobody polls it any more: it was forgotten, or a `select!` on
 //!    `&mut` has left it. Its guard is taken from it, and it is dropped with the rest.
+//! 4. A part of the task that wakes itself for ever (a loop of foreign yields) would keep 2 and 3 from ever coming. After `PATIENCE` polls with
+//!    a silent holder the scope no longer waits for what is due.
 
 use std::sync::Arc;
 use std::task::Context;
@@ -19,6 +21,9 @@ use super::node::Node;
 use super::node::flag::{EFFECTIVE, HOLDER, HOLDING, SUSPECT, TASK_ROOT, WOKEN};
 use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 use crate::primitives::atomic::fence;
+
+/// A large `FuturesUnordered` polls a few of its futures at a time; a holder among so many that wake themselves has its turn before this.
+const PATIENCE: u32 = 10_000;
 
 /// What a cancelled scope that still waits for guards is to do.
 #[must_use]
@@ -81,6 +86,10 @@ impl Node {
                 silent.push(holder);
             }
         });
+        // Relaxed: only the task that polls this node counts.
+        let waited = if silent.is_empty() { 0 } else { self.waited.load(Relaxed).saturating_add(1) };
+        self.waited.store(waited, Relaxed);
+        let due = due && waited < PATIENCE;
         let mut asked = false;
         for holder in silent {
             if due {

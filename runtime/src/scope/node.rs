@@ -82,6 +82,8 @@ pub(crate) struct Node {
     pub(crate) flags: AtomicU32,
     /// Guards held by holders below, in the same task.
     pub(crate) guards: AtomicU32,
+    /// How many polls in a row have found a holder silent while something else was due.
+    pub(crate) waited: AtomicU32,
     /// Nursery: its body and children that have not ended.
     pub(crate) live: Live,
     /// See N7.
@@ -161,6 +163,7 @@ impl Node {
         Self {
             flags: AtomicU32::new(flags),
             guards: AtomicU32::new(0),
+            waited: AtomicU32::new(0),
             live: Live::with_body(),
             place: UnsafeCell::new(place),
             links: Links::new(),

@@ -68,6 +68,8 @@ enum Until {
 #[derive(PartialEq)]
 enum Step {
     New,
+    /// It was over before it began: a checkpoint.
+    Yielding,
     Waiting,
     Done,
 }
@@ -108,6 +110,14 @@ impl Future for Sleep {
                 this.until = deadline_after(duration, "sleep").map_or(Until::Never, Until::At);
             }
             this.step = Step::Waiting;
+            if matches!(this.until, Until::At(deadline) if now_for("sleep") >= deadline) {
+                this.step = Step::Yielding;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+        if this.step == Step::Yielding {
+            ready!(context::poll_checkpoint(cx, "sleep"));
         }
         let Until::At(deadline) = this.until else { return Poll::Pending };
         if this.step == Step::Done || now_for("sleep") >= deadline {
