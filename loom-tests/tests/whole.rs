@@ -133,25 +133,23 @@ fn cancel_from_outside() {
     });
 }
 
-/// Another thread spawns while the body ends: refused, or joined.
+/// A child spawns a sibling while the body ends: both have ended when the nursery has.
 #[test]
-fn spawn_from_outside_while_the_nursery_closes() {
-    explore("whole: spawn from outside while the nursery closes", 2, || {
-        let ran = Arc::new(AtomicBool::new(false));
-        let spawner = Cell::new(None);
+fn a_child_spawns_while_the_nursery_closes() {
+    explore("whole: a child spawns while the nursery closes", 2, || {
+        let tracked = Tracked::new();
+        let child = tracked.clone();
         run(nursery(async |n| {
-            let (n, ran) = (n.clone(), Arc::clone(&ran));
-            spawner.set(Some(thread::spawn(move || {
-                let child = async move {
-                    ran.swap(true, AcqRel);
+            let spawner = n.clone();
+            n.spawn(async move {
+                spawner.spawn(async move {
+                    child.add();
                     Ok::<_, Infallible>(())
-                };
-                n.try_spawn(child).is_ok()
-            })));
+                });
+                Ok::<_, Infallible>(())
+            });
         }));
-        let ran = ran.load(Acquire);
-        let accepted = spawner.take().unwrap().join().unwrap();
-        assert_eq!(accepted, ran, "a child that was let in has ended before the nursery");
+        assert_eq!(tracked.add(), 2);
     });
 }
 

@@ -15,7 +15,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt, poll};
 use trioxide_runtime::{
     CancelReason, CancelScope, CancelSource, Runtime, ScopeHandle, Task, checkpoint, move_on_after, nursery, shield,
-    sleep, sleep_forever,
+    sleep, sleep_forever, stopping,
 };
 use trioxide_testing::{CountDrops, on_each, pending_once};
 
@@ -451,5 +451,47 @@ fn reasons_have_a_source_and_a_text() {
         let cancelled = child.unwrap().await.unwrap_err();
         assert_eq!(cancelled.reason().source(), CancelSource::Dropped);
         assert_eq!(cancelled.to_string(), "cancelled: the future that ran the scope was dropped");
+    });
+}
+
+#[test]
+fn children_and_bodies_that_never_return_are_cut() {
+    on_each(ALL, async || {
+        nursery(async |n| {
+            n.spawn(async {
+                loop {
+                    checkpoint().await;
+                }
+            });
+            n.cancel("enough");
+            loop {
+                checkpoint().await;
+            }
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_cancel_that_meets_a_task_on_its_way_to_sleep_is_not_lost() {
+    on_each(ALL, async || {
+        for _ in 0..200 {
+            let scope = CancelScope::new();
+            let handle = scope.handle();
+            let outcome = scope.run(nursery(async move |n| {
+                for _ in 0..4 {
+                    n.spawn(async {
+                        // A scope of its own: so the task has a node that the cancel comes to after it has woken the task.
+                        stopping().await;
+                        sleep_forever().await;
+                    });
+                }
+                n.spawn(async move {
+                    handle.stop(std::time::Duration::ZERO);
+                    handle.cancel("enough");
+                });
+            }));
+            outcome.await.expect_err("it is cut");
+        }
     });
 }

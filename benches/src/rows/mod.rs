@@ -4,7 +4,7 @@
 //! - The clock runs from [`Span::start`](crate::measure::Span::start) to `stop`, inside the body; runtimes are built before.
 //! - Each runtime uses what its users would write: a nursery, tokio's `JoinSet`, a `Vec` of smol's tasks.
 //! - Each repetition asserts that all of the work was done. What the optimiser could see through goes through `black_box`.
-//! - A runtime's own yield, sleep, time-out and channel are used; where the row is about waking alone, all use [`Rewake`].
+//! - A runtime's own yield, sleep, time-out and channel are used; where the row is about waking alone, all use `Rewake`.
 
 use std::convert::Infallible;
 use std::future::Future;

@@ -34,6 +34,18 @@ impl BodyOutput<Infallible> for () {
     fn join(_joined: Result<(), NurseryError<Infallible>>) {}
 }
 
+/// A body that never ends, as `loop { … }`.
+impl BodyOutput<Infallible> for private::Never {
+    type Value = ();
+    type Joined = ();
+
+    fn into_result(self) -> Result<(), Infallible> {
+        self
+    }
+
+    fn join(_joined: Result<(), NurseryError<Infallible>>) {}
+}
+
 impl<T, E> BodyOutput<E> for Result<T, E> {
     type Value = T;
     type Joined = Result<T, NurseryError<E>>;
@@ -72,6 +84,15 @@ impl<E> TaskOutput<E> for () {
 
 // So that an error that does not convert is told in the words above.
 #[diagnostic::do_not_recommend]
+/// A child that never ends, as `loop { … }`, or only panics.
+impl<E> TaskOutput<E> for private::Never {
+    type Value = ();
+
+    fn into_result(self) -> Result<(), E> {
+        self
+    }
+}
+
 impl<T, E, E2> TaskOutput<E> for Result<T, E2>
 where
     E: From<E2>,
@@ -84,11 +105,22 @@ where
 }
 
 mod private {
+    /// The type `!`, which has no name of its own on stable Rust: what a function that never returns gives.
+    pub trait Gives {
+        type Output;
+    }
+    impl<R> Gives for fn() -> R {
+        type Output = R;
+    }
+    pub type Never = <fn() -> ! as Gives>::Output;
+
     pub trait Body<E> {}
     impl Body<std::convert::Infallible> for () {}
+    impl Body<std::convert::Infallible> for Never {}
     impl<T, E> Body<E> for Result<T, E> {}
 
     pub trait Child<E> {}
     impl<E> Child<E> for () {}
+    impl<E> Child<E> for Never {}
     impl<T, E, E2> Child<E> for Result<T, E2> where E: From<E2> {}
 }

@@ -192,10 +192,12 @@ fn is_cut(header: &Header, cx: &Context<'_>) -> bool {
     if !due && !header.registered.load(Relaxed) {
         register(header);
     }
+    // The base is asked, too: a cancel marks it, wakes its tasks, and only then comes to their own nodes.
+    // SAFETY: T2.
+    let cancelled = unsafe { header.base.as_ref() }.is_effective();
     match header.own_node() {
-        Some(own) => own.is_effective() && own.settle(due, cx) == Settled::Free,
-        // SAFETY: T2.
-        None => unsafe { header.base.as_ref() }.is_effective(),
+        Some(own) => (cancelled || own.is_effective()) && own.settle(due, cx) == Settled::Free,
+        None => cancelled,
     }
 }
 
