@@ -106,6 +106,20 @@ fn cancel_a_nursery_with_a_suspended_child() {
     });
 }
 
+/// The same for a child that stands in a scope of its own, and so has a node, which the cancel comes to after it has woken the child.
+#[test]
+fn cancel_a_nursery_with_a_child_in_a_scope() {
+    explore("whole: cancel a nursery with a child in a scope", 2, || {
+        run(nursery(async |n| {
+            let _child = n.spawn(async {
+                let _ = CancelScope::new().run(sleep_forever()).await;
+                Ok::<_, Infallible>(())
+            });
+            n.cancel("enough");
+        }));
+    });
+}
+
 /// One child alone is cancelled through its handle while it begins.
 #[test]
 fn cancel_a_task() {

@@ -35,6 +35,7 @@ impl BodyOutput<Infallible> for () {
 }
 
 /// A body that never ends, as `loop { … }`.
+#[diagnostic::do_not_recommend]
 impl BodyOutput<Infallible> for private::Never {
     type Value = ();
     type Joined = ();
@@ -82,9 +83,8 @@ impl<E> TaskOutput<E> for () {
     }
 }
 
-// So that an error that does not convert is told in the words above.
-#[diagnostic::do_not_recommend]
 /// A child that never ends, as `loop { … }`, or only panics.
+#[diagnostic::do_not_recommend]
 impl<E> TaskOutput<E> for private::Never {
     type Value = ();
 
@@ -93,6 +93,8 @@ impl<E> TaskOutput<E> for private::Never {
     }
 }
 
+// So that an error that does not convert is told in the words above.
+#[diagnostic::do_not_recommend]
 impl<T, E, E2> TaskOutput<E> for Result<T, E2>
 where
     E: From<E2>,
@@ -112,7 +114,7 @@ mod private {
     impl<R> Gives for fn() -> R {
         type Output = R;
     }
-    pub type Never = <fn() -> ! as Gives>::Output;
+    pub(super) type Never = <fn() -> ! as Gives>::Output;
 
     pub trait Body<E> {}
     impl Body<std::convert::Infallible> for () {}
