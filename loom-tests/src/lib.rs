@@ -1,4 +1,4 @@
-//! Loom models of trioxide's runtime: every interleaving of a few threads, within a bound of preemptions, with the real types.
+//! Loom models of trioxide: every interleaving of a few threads, within a bound of preemptions, with the real types.
 //!
 //! The models are the tests of this package; README.md says what each proves, and how to run them. They exist under `--cfg loom` only;
 //! without it this package is empty.
@@ -10,6 +10,7 @@
 //! | `tests/nursery.rs` | the counts behind a nursery's join |
 //! | `tests/cancel.rs` | cancel against suspension, attaching and guards |
 //! | `tests/timer.rs` | timer against completion |
+//! | `tests/sync.rs` | events and channels |
 //! | `tests/whole.rs` | the whole runtime, through its public interface |
 #![cfg(loom)]
 

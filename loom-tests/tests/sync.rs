@@ -1,0 +1,32 @@
+//! Events and channels: the wait list, hand-over and close, against cancel and drop. The models themselves are `sync/src/models.rs`.
+#![cfg(loom)]
+
+use trioxide_sync::models;
+
+macro_rules! models {
+    ($($name:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                models::$name();
+            }
+        )*
+    };
+}
+
+models! {
+    event_set_against_wait
+    event_set_against_drop
+    send_against_recv
+    send_against_dropped_recv
+    dropped_recv_passes_on
+    send_against_another_waker
+    recv_against_dropped_send
+    rendezvous
+    close_against_recv
+    close_against_send
+    oneshot_send_against_recv
+    oneshot_send_against_another_waker
+    oneshot_send_against_drop
+    oneshot_close_against_recv
+}
