@@ -5,7 +5,7 @@
 //! | `listener` | `bind`, `accept` |
 //! | `stream` | `connect`, reading and writing through `&self` |
 //! | `split` | halves of a stream, borrowed and owned |
-//! | `futures_io`, `tokio_io` (feature), [`hyper_rt`](crate::hyper_rt) (feature) | the traits of others |
+//! | `futures_io`, `tokio_io` (feature), `hyper_rt` (feature) | the traits of others |
 
 mod futures_io;
 mod listener;
