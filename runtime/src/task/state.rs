@@ -97,9 +97,8 @@ impl State {
 
     /// Ends a poll that has left the future suspended.
     pub fn stop_running(&self) -> Stopped {
-        // Release pairs with `start_running` of the next worker; acquire with `notify`, whose caller's writes the
-        // next poll must see even if this worker runs it again at once.
-        let before = self.0.fetch_sub(RUNNING, AcqRel);
+        // Release pairs with `start_running` of the next worker, which also acquires what a `notify` during this poll has released.
+        let before = self.0.fetch_sub(RUNNING, Release);
         debug_assert!(before & RUNNING != 0 && before & COMPLETE == 0);
         if before & NOTIFIED == 0 { Stopped::Idle } else { Stopped::Again }
     }
