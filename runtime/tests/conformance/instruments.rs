@@ -1,0 +1,1 @@
+//! 127 to 131: instruments.

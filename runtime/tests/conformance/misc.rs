@@ -1,0 +1,1 @@
+//! 95 to 102: what else the core does.

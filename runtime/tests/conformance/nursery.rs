@@ -1,0 +1,1 @@
+//! 14 to 29: nurseries.

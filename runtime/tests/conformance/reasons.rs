@@ -1,0 +1,1 @@
+//! 74 to 80: the reasons of cancels.

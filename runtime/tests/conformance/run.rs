@@ -1,0 +1,1 @@
+//! 1 to 13: runs and the task tree.

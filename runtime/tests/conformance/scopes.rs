@@ -1,0 +1,1 @@
+//! 44 to 73: cancel scopes.
