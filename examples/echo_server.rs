@@ -1,7 +1,8 @@
 //! A server that sends back what it gets.
 //!
-//! One child of the nursery for each connection. At SIGINT (control-C) or SIGTERM the accept loop ends at once; connections
-//! stop when they have echoed what they have read, and those that have not after five seconds are cut.
+//! One child of the nursery for each connection. At SIGINT (control-C) or SIGTERM the run is asked to stop, which is what `run` does by itself:
+//! the accept loop ends at once; connections stop when they have echoed what they have read, and those that have not after eight seconds, or at a
+//! second signal, are cut.
 //!
 //! ```text
 //! cargo run --example echo_server -- --addr 127.0.0.1:7777
@@ -11,9 +12,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use futures_util::{StreamExt, stream};
 use trioxide::prelude::*;
-use trioxide::signal::{SignalKind, signal};
 
 #[derive(Parser)]
 #[command(about = "Sends back what it gets")]
@@ -22,8 +21,6 @@ struct Arguments {
     #[arg(long, default_value = "127.0.0.1:7777")]
     addr: String,
 }
-
-const GRACE: Duration = Duration::from_secs(5);
 
 #[trioxide::main]
 async fn main() -> ExitCode {
@@ -39,17 +36,11 @@ async fn main() -> ExitCode {
 async fn serve(addr: &str) -> Result<(), NurseryError<io::Error>> {
     let listener = TcpListener::bind(addr).await?;
     let address = listener.local_addr()?;
-    let mut signals = stream::select(signal(SignalKind::INTERRUPT)?, signal(SignalKind::TERMINATE)?);
 
     nursery(async |n| {
-        let server = n.clone();
-        n.task("signals").spawn(async move {
-            signals.next().await;
-            server.stop(GRACE);
-        });
         println!("listening on {address}");
 
-        // `until_stopping` gives `None` once somebody has called `n.stop`.
+        // `until_stopping` gives `None` once a signal has come.
         while let Some(accepted) = until_stopping(listener.accept()).await {
             let (stream, peer) = accepted?;
             n.spawn(async move {

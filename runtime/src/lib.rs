@@ -23,6 +23,12 @@ mod primitives;
 mod runtime;
 mod scheduler;
 mod scope;
+#[cfg(all(unix, not(loom)))]
+mod signals;
+#[cfg(not(all(unix, not(loom))))]
+#[path = "sys/none.rs"]
+mod signals;
+mod sys;
 mod task;
 mod time;
 

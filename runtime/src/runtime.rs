@@ -16,6 +16,7 @@ use crate::primitives::thread::{self, JoinHandle};
 use crate::scheduler::{Shared, Worker, cpus};
 use crate::scope::Node;
 use crate::scope::node::Place;
+use crate::signals;
 use crate::task::cell::{self, Birth, Settle};
 use crate::task::{Header, Task, TaskId};
 use crate::time::{Clock, Time};
@@ -24,6 +25,14 @@ use crate::time::{Clock, Time};
 ///
 /// The calling thread is worker 0 and polls `main`, which therefore needs to be neither `Send` nor `'static`. `run` returns when `main` and every task
 /// below it have ended.
+///
+/// # Signals
+///
+/// The first SIGINT (control-C) or SIGTERM [stops](crate::ScopeHandle::stop) the run with a grace of 8 s: [`stopping`](crate::stopping) and
+/// [`until_stopping`](crate::until_stopping) end. A second one, or the end of the grace, cancels the whole run. If `main` is cut by that, the process ends
+/// by the signal when all clean-up is done; if `main` still gives a value, `run` returns it. A signal that the program handles itself or ignores is
+/// left alone, as is one that something in the run listens for. Afterwards the signals do again what they did before. Several runs at once are
+/// stopped together. [`Builder::signals`] switches all this off, [`Builder::signal_grace`] sets the grace. In the place of Trio's `KeyboardInterrupt`.
 ///
 /// # Panics
 ///
@@ -48,6 +57,8 @@ pub struct Runtime {
     /// The first worker, for the thread that calls `run`; taken while one does.
     first: Mutex<Option<Worker>>,
     threads: Vec<JoinHandle<()>>,
+    /// The grace that a signal gives; `None`: signals are not for us.
+    signal_grace: Option<Duration>,
 }
 
 impl Runtime {
@@ -61,6 +72,8 @@ impl Runtime {
             max_blocking_threads: 512,
             blocking_keep_alive: Duration::from_secs(10),
             budget: 128,
+            signals: true,
+            signal_grace: Duration::from_secs(8),
         }
     }
 
@@ -81,7 +94,7 @@ impl Runtime {
             panic!("trioxide: this `Runtime` is running already, on another thread; build a runtime for each thread that runs one")
         });
         let worker = Returned { worker: Some(worker), to: &self.first };
-        run_main(worker.worker.as_ref().expect("returned when dropped"), main)
+        run_main(worker.worker.as_ref().expect("returned when dropped"), self.signal_grace, main)
     }
 }
 
@@ -96,12 +109,13 @@ impl Drop for Returned<'_> {
     }
 }
 
-fn run_main<F: Future>(worker: &Worker, main: F) -> F::Output {
+fn run_main<F: Future>(worker: &Worker, signal_grace: Option<Duration>, main: F) -> F::Output {
     let runtime = NonNull::from(worker.shared());
     // The root of the tree: a nursery without a body, whose one child is the main task; the count that it starts with is that child's.
     let root = Node::attached(0, Place { parent: None, runtime, task: NonNull::dangling(), task_id: TaskId(0) });
     let _ = Arc::into_raw(Arc::clone(&root)); // The count's reference (`nursery` J2).
     let id = crate::scheduler::next_id();
+    let watched = signal_grace.map(|grace| signals::watch(&root, grace));
     let birth = Birth { base: NonNull::from(&*root), id, spawned_at: Location::caller(), main: true };
     // SAFETY: the main task is polled on this thread only (`main`), and has ended when `run_main` below returns.
     let mut task = unsafe {
@@ -110,13 +124,19 @@ fn run_main<F: Future>(worker: &Worker, main: F) -> F::Output {
         worker.run_main(header);
         task
     };
+    root.detach(); // A stop or cancel that is under way finds nobody.
     let panic = root.inner.lock().extra.as_mut().and_then(|extra| extra.panic.take());
     if let Some(panic) = panic {
         resume_unwind(panic);
     }
     match task.take() {
         Some(Ok(output)) => output,
-        Some(Err(cancelled)) => panic!("trioxide: the main task was {cancelled}"),
+        Some(Err(cancelled)) => {
+            if let Some(watched) = &watched {
+                watched.main_was_cut();
+            }
+            panic!("trioxide: the main task was {cancelled}")
+        }
         None => unreachable!("the main task has ended, and nobody else has its handle"),
     }
 }
@@ -165,6 +185,8 @@ pub struct Builder {
     max_blocking_threads: usize,
     blocking_keep_alive: Duration,
     budget: u32,
+    signals: bool,
+    signal_grace: Duration,
 }
 
 impl Builder {
@@ -229,12 +251,35 @@ impl Builder {
         self
     }
 
+    /// Whether SIGINT and SIGTERM stop what it runs, as [`run`](crate::run) tells; default: yes, where there are signals.
+    ///
+    /// ```
+    /// let runtime = trioxide_runtime::Runtime::builder().signals(false).build()?;
+    /// runtime.run(async { /* control-C ends the process at once */ });
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    pub fn signals(mut self, handled: bool) -> Self {
+        self.signals = handled;
+        self
+    }
+
+    /// How long what runs may go on after the first SIGINT or SIGTERM, on the runtime's clock; then it is cancelled. Default 8 s: less than the 10 s
+    /// after which the usual supervisors of containers kill.
+    pub fn signal_grace(mut self, grace: Duration) -> Self {
+        self.signal_grace = grace;
+        self
+    }
+
     /// Starts the workers.
     ///
     /// # Errors
     ///
-    /// If the system refuses a thread; those that were started are ended.
+    /// If the system refuses a thread; those that were started are ended. Or if it refuses the pipe that signals need.
     pub fn build(self) -> io::Result<Runtime> {
+        if self.signals {
+            signals::prepare()?;
+        }
+        let signal_grace = self.signals.then_some(self.signal_grace);
         let workers = self.workers.unwrap_or_else(cpus::usable);
         let limits = Limits {
             threads: self.max_blocking_threads,
@@ -245,7 +290,7 @@ impl Builder {
         let (shared, workers) = Shared::new(workers, Time::new(self.clock), Pool::new(limits), self.budget);
         shared.time.attach(&shared);
         let mut workers = workers.into_iter();
-        let mut runtime = Runtime { shared, first: Mutex::new(workers.next()), threads: Vec::new() };
+        let mut runtime = Runtime { shared, first: Mutex::new(workers.next()), threads: Vec::new(), signal_grace };
         for worker in workers {
             let mut builder = thread::Builder::new().name(format!("{}-{}", self.thread_name, worker.index));
             if let Some(size) = self.stack_size {
@@ -264,6 +309,8 @@ impl fmt::Debug for Builder {
             .field("thread_name", &self.thread_name)
             .field("max_blocking_threads", &self.max_blocking_threads)
             .field("budget", &self.budget)
+            .field("signals", &self.signals)
+            .field("signal_grace", &self.signal_grace)
             .finish_non_exhaustive()
     }
 }

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 use trioxide_runtime::Runtime;
 
-/// Runs `test` once for each number in `workers`, on a runtime of its own with so many workers.
+/// Runs `test` once for each number in `workers`, on a runtime of its own with so many workers. Control-C ends it at once: signals are off.
 ///
 /// # Panics
 ///
@@ -22,7 +22,7 @@ use trioxide_runtime::Runtime;
 pub fn on_each(workers: &[usize], test: impl AsyncFn()) {
     for &workers in workers {
         let _named = Named(workers);
-        let runtime = Runtime::builder().workers(workers).build();
+        let runtime = Runtime::builder().workers(workers).signals(false).build();
         runtime.expect("a runtime can be built").run(test());
     }
 }
@@ -36,7 +36,7 @@ pub fn on_each_with_clock(workers: &[usize], test: impl AsyncFn(MockClock)) {
     for &workers in workers {
         let _named = Named(workers);
         let clock = MockClock::autojump();
-        let runtime = Runtime::builder().workers(workers).clock(clock.clone()).build();
+        let runtime = Runtime::builder().workers(workers).clock(clock.clone()).signals(false).build();
         runtime.expect("a runtime can be built").run(test(clock));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 use syn::spanned::Spanned;
 use syn::{Error, ItemFn, Result, Signature};
@@ -32,14 +32,12 @@ pub(crate) fn function(attribute: Attribute, options: &Options, function: TokenS
     check(attribute, &function)?;
     let ItemFn { attrs, vis, sig, block } = function;
     let (name, output) = (&sig.ident, &sig.output);
-    let run = match &options.workers {
-        None => quote!(::trioxide::run(#name())),
-        Some(workers) => quote! {
-            match ::trioxide::Runtime::builder().workers(#workers).build() {
-                ::core::result::Result::Ok(runtime) => runtime.run(#name()),
-                ::core::result::Result::Err(error) => ::core::panic!("trioxide: cannot start the workers: {error}"),
-            }
-        },
+    let workers = options.workers.as_ref().map(|workers| quote!(.workers(#workers)));
+    let run = match (attribute, &workers) {
+        (Attribute::Main, None) => quote!(::trioxide::run(#name())),
+        (Attribute::Main, Some(_)) => on(&quote!(#workers), name),
+        // Control-C ends a test at once.
+        (Attribute::Test, _) => on(&quote!(.signals(false) #workers), name),
     };
     let marker = match attribute {
         Attribute::Main => TokenStream::new(),
@@ -53,6 +51,16 @@ pub(crate) fn function(attribute: Attribute, options: &Options, function: TokenS
             #run
         }
     })
+}
+
+/// The call of the function on a runtime with these settings.
+fn on(settings: &TokenStream, name: &Ident) -> TokenStream {
+    quote! {
+        match ::trioxide::Runtime::builder()#settings.build() {
+            ::core::result::Result::Ok(runtime) => runtime.run(#name()),
+            ::core::result::Result::Err(error) => ::core::panic!("trioxide: cannot start the workers: {error}"),
+        }
+    }
 }
 
 fn check(attribute: Attribute, function: &ItemFn) -> Result<()> {

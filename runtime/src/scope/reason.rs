@@ -28,11 +28,17 @@ pub enum CancelSource {
     Dropped,
     /// `stop` was called, and the grace is over.
     Stopped,
+    /// The process got a second SIGINT or SIGTERM; the message says which.
+    Signal,
 }
 
 impl CancelReason {
     pub(crate) const fn of(source: CancelSource) -> Self {
         Self { source, message: None }
+    }
+
+    pub(crate) const fn with(source: CancelSource, message: &'static str) -> Self {
+        Self { source, message: Some(Cow::Borrowed(message)) }
     }
 
     /// The kind of reason.
@@ -67,6 +73,7 @@ impl fmt::Display for CancelReason {
             CancelSource::Panicked => "another task of the nursery panicked",
             CancelSource::Dropped => "the future that ran the scope was dropped",
             CancelSource::Stopped => "it was stopped and the grace is over",
+            CancelSource::Signal => "the process got a second signal to end",
         };
         match &self.message {
             Some(message) => write!(f, "{source}: {message}"),

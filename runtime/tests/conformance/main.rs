@@ -4,6 +4,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[cfg(unix)]
+#[path = "../common/process.rs"]
+mod process;
 
 mod instruments;
 mod misc;
@@ -11,6 +14,8 @@ mod nursery;
 mod reasons;
 mod run;
 mod scopes;
+#[cfg(unix)]
+mod signals;
 mod start;
 mod system;
 mod threads;
