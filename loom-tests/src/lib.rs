@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | `tests/state.rs` | the state word of a task |
 //! | `tests/idle.rs` | idle and park |
+//! | `tests/sentry.rs` | who watches the workers that run |
 //! | `tests/nursery.rs` | the counts behind a nursery's join |
 //! | `tests/cancel.rs` | cancel against suspension, attaching and guards |
 //! | `tests/timer.rs` | timer against completion |

@@ -13,6 +13,7 @@ use crate::primitives::atomic::Ordering::Relaxed;
 use crate::scheduler::Shared;
 pub use crate::scheduler::idle::{Idle, Risen};
 pub use crate::scheduler::parker::Parker;
+pub use crate::scheduler::sentry::{Seen, Sentries};
 use crate::scope::guard::Settled;
 pub use crate::scope::live::Live;
 use crate::scope::node::{Place, flag};

@@ -127,6 +127,11 @@ impl Idle {
         self.counts.load(SeqCst) == self.workers * SLEEPING
     }
 
+    /// Whether some worker sleeps.
+    pub fn some_sleep(&self) -> bool {
+        self.counts.load(SeqCst) >= SLEEPING
+    }
+
     fn take_bit(&self, index: usize) -> bool {
         let bit = 1 << (index % 64);
         let word = &self.sleepers[index / 64];

@@ -11,6 +11,7 @@
 //! | `mod` (here) | what the workers share, and `enqueue`, the one door |
 //! | `worker` | the loop: next task, search, maintenance, sleep |
 //! | `idle`, `README.md` | who sleeps and who searches; the race and the proof |
+//! | `sentry` | who looks after what a worker in a long poll has left |
 //! | `parker`, `driver` | where a worker blocks |
 //! | `cpus` | how many workers by default |
 //!
@@ -23,6 +24,7 @@ pub(crate) mod cpus;
 pub(crate) mod driver;
 pub(crate) mod idle;
 pub(crate) mod parker;
+pub(crate) mod sentry;
 mod worker;
 
 use std::io;
@@ -42,6 +44,7 @@ use crate::time::{Shard, Time};
 use driver::Driver;
 use idle::Idle;
 use parker::Parker;
+use sentry::Sentries;
 pub(crate) use worker::Worker;
 
 /// A task with its one queue entry.
@@ -64,6 +67,7 @@ pub(crate) struct Shared {
     pub(crate) remotes: Box<[CachePadded<Remote>]>,
     inject: Injector<Queued>,
     idle: Idle,
+    sentries: Sentries,
     /// The main future has been woken; worker 0 polls it.
     main_due: AtomicBool,
     /// The main task has ended: worker 0 returns from the run.
@@ -114,6 +118,7 @@ impl Shared {
             remotes: remotes.collect(),
             inject: Injector::new(),
             idle: Idle::new(workers),
+            sentries: Sentries::new(),
             main_due: AtomicBool::new(false),
             main_ended: AtomicBool::new(false),
             closed: AtomicBool::new(false),

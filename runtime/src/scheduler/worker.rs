@@ -12,6 +12,7 @@ use std::time::Duration;
 use crossbeam_deque::Steal;
 
 use super::idle::Risen;
+use super::sentry::{NAP, Seen};
 use super::{How, ID_BLOCK, Queued, Shared, take_ids};
 use crate::context;
 use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed};
@@ -21,6 +22,8 @@ use crate::task::{Header, TaskId, cell};
 const MAINTENANCE: u32 = 61;
 /// So many tasks in a row may come from the LIFO slot while others wait in the queue.
 const LIFO_RUNS: u32 = 3;
+/// In the models of the whole runtime time-outs strike at any moment, and naps would never end; sentries have a model of their own.
+const NAPS: bool = cfg!(not(loom));
 
 /// See the module.
 pub(crate) struct Worker {
@@ -31,6 +34,9 @@ pub(crate) struct Worker {
     lifo_runs: Cell<u32>,
     ids: Cell<(u64, u64)>,
     random: Cell<u32>,
+    seen_stirs: Seen,
+    /// Woken from outside, and has not run anything since (`sentry` Y2).
+    woken: Cell<bool>,
 }
 
 /// What a worker without a task is.
@@ -51,6 +57,8 @@ impl Worker {
             lifo_runs: Cell::new(0),
             ids: Cell::new((0, 0)),
             random: Cell::new(seed),
+            seen_stirs: Seen::default(),
+            woken: Cell::new(false),
         }
     }
 
@@ -67,6 +75,7 @@ impl Worker {
     pub(crate) fn run_main(&self, main: NonNull<Header>) {
         self.shared.main_ended.store(false, Relaxed);
         self.shared.main_due.store(true, Relaxed);
+        self.woken.set(true); // The other workers may sleep since the last run.
         self.work(
             || self.shared.main_ended.load(Acquire),
             || {
@@ -76,6 +85,7 @@ impl Worker {
                     if !self.deque.is_empty() || !self.remote().lifo.load(Relaxed).is_null() {
                         self.shared.notify();
                     }
+                    self.stir();
                     // SAFETY: `main_due` stands for the main task's one queue entry.
                     unsafe { cell::run(main, self.shared.budget) };
                 }
@@ -102,6 +112,7 @@ impl Worker {
                 }
                 if let Some(task) = task.or_else(|| self.search(&mut mode)) {
                     mode = self.found(mode);
+                    self.stir();
                     // SAFETY: `Queued` is the task's queue entry.
                     unsafe { cell::run(task.0, self.shared.budget) };
                 } else if !ended() {
@@ -211,6 +222,14 @@ impl Worker {
         Mode::Running
     }
 
+    /// About to run something: sees to it that this worker is watched.
+    #[inline]
+    fn stir(&self) {
+        if NAPS && self.woken.take() && self.shared.sentries.stir(&self.shared.idle) {
+            self.shared.wake_one();
+        }
+    }
+
     fn maintain(&self) -> Option<Queued> {
         self.fire_timers();
         if let Some(driver) = self.shared.driver.get()
@@ -243,6 +262,18 @@ impl Worker {
                 timeout => timeout,
             },
         };
+        if !NAPS || !shared.sentries.enter(&shared.idle, &self.seen_stirs) {
+            return self.block(timeout);
+        }
+        let mode = self.block(Some(timeout.map_or(NAP, |timeout| timeout.min(NAP))));
+        shared.sentries.leave();
+        shared.remotes.iter().for_each(|remote| remote.shard.fire_due(&shared.time));
+        mode
+    }
+
+    /// Blocks in the driver if nobody else does, or else in the parker.
+    fn block(&self, timeout: Option<Duration>) -> Mode {
+        let shared = &*self.shared;
         let driver = shared.driver.get().and_then(|driver| Some((driver, shared.at_driver.try_lock()?)));
         let Some((driver, _at_driver)) = driver else {
             return self.rise(self.remote().parker.park(timeout));
@@ -253,6 +284,9 @@ impl Worker {
         // Up before the events are dispatched: what they wake is pushed by a running worker.
         let mode = self.rise(unparked);
         driver.dispatch();
+        if !self.deque.is_empty() || !self.remote().lifo.load(Relaxed).is_null() {
+            self.woken.set(true);
+        }
         mode
     }
 
@@ -265,6 +299,7 @@ impl Worker {
                 if !unparked {
                     self.remote().parker.park(None);
                 }
+                self.woken.set(true);
                 Mode::Searching
             }
         }
