@@ -30,6 +30,7 @@
 //! | time-outs | [`move_on_after`], [`fail_after`], [`CancelScope`] |
 //! | clean-up | [`finally`], [`shield`] |
 //! | stopping a server | [`Nursery::stop`], [`until_stopping`], [`stopping`] |
+//! | several futures in one task | [`join!`], [`try_join!`], [`race!`] |
 //! | time | [`sleep`], [`sleep_until`], [`now`], [`Clock`] |
 //! | code that blocks | [`blocking`] |
 //! | tasks that talk to each other | [`sync`] |

@@ -12,6 +12,8 @@
 
 mod blocking;
 mod checkpoint;
+#[doc(hidden)]
+pub mod combine;
 mod context;
 mod list;
 pub mod lowlevel;

@@ -21,7 +21,7 @@ pub(crate) mod guard;
 pub(crate) mod live;
 pub(crate) mod node;
 mod reason;
-mod scoped;
+pub(crate) mod scoped;
 mod stop;
 mod timeout;
 
