@@ -8,10 +8,10 @@ use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::contenders::{Body, Contender};
-use crate::report::{Outcome, Report, Settings};
+use crate::report::{Outcome, Settings};
 use crate::rows::{ROWS, Row, Scale};
 use crate::session::{self, CHILD_COMMAND, Observer};
-use crate::{json, table};
+use crate::{chart, json, table};
 
 /// Runs each row on trioxide, tokio and smol in turn, in one process, and prints the medians side by side.
 #[derive(Debug, Parser)]
@@ -33,6 +33,12 @@ struct Options {
     /// Write everything, each repetition included, to FILE
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Write the tables to FILE as Markdown
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+    /// Draw the ratios to tokio as a bar chart, to FILE
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
     /// List the rows and what they time
     #[arg(long)]
     list: bool,
@@ -102,7 +108,7 @@ fn execute(options: &Options) -> io::Result<()> {
         return Ok(());
     }
     // An error belongs before minutes of work, not after them. What the file holds stays until there is something better.
-    if let Some(file) = &options.json {
+    for file in [&options.json, &options.markdown, &options.svg].into_iter().flatten() {
         let opened = std::fs::OpenOptions::new().append(true).create(true).open(file);
         opened.map_err(|error| named(file, &error))?;
     }
@@ -111,7 +117,17 @@ fn execute(options: &Options) -> io::Result<()> {
     let report = session::run(&rows, settings, &mut progress)?;
     progress.bar.finish_and_clear();
     print!("{}", table::render(&report));
-    options.json.as_ref().map_or(Ok(()), |file| write_json(&report, file))
+    if let Some(file) = &options.json {
+        write(file, &format!("{:#}\n", json::report(&report)))?;
+    }
+    if let Some(file) = &options.markdown {
+        write(file, &table::markdown(&report))?;
+    }
+    if let Some(file) = &options.svg {
+        let chart = chart::render(&report);
+        write(file, &chart.ok_or_else(|| io::Error::other("--svg draws ratios to tokio, which did not take part"))?)?;
+    }
+    Ok(())
 }
 
 fn child(settings: &Settings, name: &str, contender: Contender, counting: bool) -> io::Result<()> {
@@ -143,8 +159,7 @@ fn list(rows: &[&Row]) {
     }
 }
 
-fn write_json(report: &Report, file: &PathBuf) -> io::Result<()> {
-    let text = format!("{:#}\n", json::report(report));
+fn write(file: &std::path::Path, text: &str) -> io::Result<()> {
     std::fs::write(file, text).map_err(|error| named(file, &error))
 }
 

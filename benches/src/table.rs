@@ -10,6 +10,35 @@ use crate::statistics::{Summary, ratio};
 /// Both tables and a line on how they came about.
 #[must_use]
 pub fn render(report: &Report) -> String {
+    let mut text = heading(report);
+    text.push('\n');
+    text += &lay_out(&figures(report));
+    text.push_str("\nper operation: CPU time of all threads in ns, voluntary context switches, allocations\n\n");
+    text += &lay_out(&costs(report));
+    text
+}
+
+/// Both tables in Markdown, with the line on how they came about.
+#[must_use]
+pub fn markdown(report: &Report) -> String {
+    let mut text = heading(report);
+    text.push('\n');
+    text += &pipes(&figures(report));
+    text.push_str("\nPer operation: CPU time of all threads in ns, voluntary context switches, allocations.\n\n");
+    text += &pipes(&costs(report));
+    text
+}
+
+/// What a row of the first table says in one line, for a log.
+#[must_use]
+pub fn one_line(outcome: &Outcome) -> String {
+    let unit = outcome.row.metrics.first().map_or("", |metric| metric.unit);
+    let figures =
+        outcome.series.iter().map(|series| format!("{} {}", series.contender.name(), median(series.summary(0))));
+    format!("{}: {} {unit}", outcome.row.name, figures.collect::<Vec<_>>().join(", "))
+}
+
+fn heading(report: &Report) -> String {
     let settings = &report.settings;
     let mut text = String::new();
     let sizes = if settings.scale == Scale::Quick { "small sizes (--quick)" } else { "full sizes" };
@@ -21,20 +50,7 @@ pub fn render(report: &Report) -> String {
     if let Some(cores) = report.cores_used_by_others.filter(|cores| *cores >= BUSY) {
         let _ = writeln!(text, "others used {cores:.2} cores meanwhile: the medians are not to be trusted");
     }
-    text.push('\n');
-    text += &lay_out(&figures(report));
-    text.push_str("\nper operation: CPU time of all threads in ns, voluntary context switches, allocations\n\n");
-    text += &lay_out(&costs(report));
     text
-}
-
-/// What a row of the first table says in one line, for a log.
-#[must_use]
-pub fn one_line(outcome: &Outcome) -> String {
-    let unit = outcome.row.metrics.first().map_or("", |metric| metric.unit);
-    let figures =
-        outcome.series.iter().map(|series| format!("{} {}", series.contender.name(), median(series.summary(0))));
-    format!("{}: {} {unit}", outcome.row.name, figures.collect::<Vec<_>>().join(", "))
 }
 
 /// How many cores others may use before the figures suffer.
@@ -139,10 +155,30 @@ fn lay_out(lines: &[Line]) -> String {
     text
 }
 
+fn pipes(lines: &[Line]) -> String {
+    let mut text = String::new();
+    for (index, line) in lines.iter().enumerate() {
+        let _ = writeln!(text, "| {} |", line.join(" | "));
+        if index == 0 {
+            let rule = line.iter().map(|name| if name == "row" || name == "unit" { "---" } else { "---:" });
+            let _ = writeln!(text, "| {} |", rule.collect::<Vec<_>>().join(" | "));
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::report::tests::example;
+
+    #[test]
+    fn markdown_has_the_same_cells() {
+        let text = markdown(&example());
+        assert!(text.contains("| row | unit | trioxide | tokio | smol |"), "{text}");
+        assert!(text.contains("| --- | --- | ---: |"), "{text}");
+        assert!(text.contains("| spawn_join | ns/task | 100 | 400 | 200 | 0.25 | 0.50 |"), "{text}");
+    }
 
     #[test]
     fn table_shows_medians_ratios_spreads_and_costs() {
