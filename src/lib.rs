@@ -33,6 +33,7 @@
 //! | several futures in one task | [`join!`], [`try_join!`], [`race!`] |
 //! | time | [`sleep`], [`sleep_until`], [`now`], [`Clock`] |
 //! | code that blocks | [`blocking`] |
+//! | values that belong to a task, a run, a place in the tree | [`task_local!`], [`RunVar`], [`TreeVar`] |
 //! | tasks that talk to each other | [`sync`] |
 //! | sockets | [`io`]; signals of the system: [`signal`] |
 //! | leaf operations and drivers of your own | [`lowlevel`] |

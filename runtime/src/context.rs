@@ -1,7 +1,7 @@
 //! What the running thread is doing: for which worker, in which task, inside which scope, with how much budget left.
 //!
 //! Set by the worker for the poll of a task, narrowed by each scope for the poll of its inside, and restored on the way out, also
-//! by a panic.
+//! by a panic. What the code there sees of locals is set with them.
 //!
 //! Invariant **C1**: while `task` is set, the task, `node` and `worker` outlive the frame that set them; whoever reads one here uses it
 //! only before that frame returns.
@@ -12,6 +12,7 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
+use crate::local::{Bindings, Carried};
 use crate::primitives::per_thread;
 use crate::scheduler::Worker;
 use crate::scope::Node;
@@ -23,6 +24,10 @@ struct Context {
     task: Cell<*const Header>,
     node: Cell<*const Node>,
     budget: Cell<u32>,
+    /// What is bound to task locals (`local` V2).
+    locals: Cell<*const Bindings>,
+    /// Outside tasks: what was carried here from one (`local` V2).
+    carried: Cell<*const Carried>,
 }
 
 per_thread! {
@@ -32,6 +37,8 @@ per_thread! {
             task: Cell::new(ptr::null()),
             node: Cell::new(ptr::null()),
             budget: Cell::new(0),
+            locals: Cell::new(ptr::null()),
+            carried: Cell::new(ptr::null()),
         }
     };
 }
@@ -58,20 +65,84 @@ pub(crate) fn worker<R>(f: impl FnOnce(Option<&Worker>) -> R) -> R {
 
 /// Runs `f` as a poll of `task`, with `node` as the current node.
 pub(crate) fn with_task<R>(task: NonNull<Header>, node: &Node, budget: u32, f: impl FnOnce() -> R) -> R {
-    struct Reset(*const Header, *const Node, u32);
+    struct Reset(*const Header, *const Node, u32, *const Bindings);
     impl Drop for Reset {
         fn drop(&mut self) {
             CONTEXT.with(|context| {
                 context.task.set(self.0);
                 context.node.set(self.1);
                 context.budget.set(self.2);
+                context.locals.set(self.3);
             });
         }
     }
+    // SAFETY: the caller polls the task. Its own bindings are in force until `clear_locals` (`local` V3).
+    let locals = unsafe { task.as_ref() }.locals();
     let _reset = CONTEXT.with(|context| {
-        Reset(context.task.replace(task.as_ptr()), context.node.replace(node), context.budget.replace(budget))
+        Reset(
+            context.task.replace(task.as_ptr()),
+            context.node.replace(node),
+            context.budget.replace(budget),
+            context.locals.replace(locals),
+        )
     });
     f()
+}
+
+/// Runs `f` with `bindings`, which the caller holds, as what is bound to task locals.
+pub(crate) fn with_locals<R>(bindings: *const Bindings, f: impl FnOnce() -> R) -> R {
+    struct Reset(*const Bindings);
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            let _ = CONTEXT.try_with(|context| context.locals.set(self.0));
+        }
+    }
+    // A thread that is ending has no context any more, and no bindings.
+    let _reset = CONTEXT.try_with(|context| Reset(context.locals.replace(bindings)));
+    f()
+}
+
+/// What is bound to task locals; null: nothing.
+#[inline]
+pub(crate) fn locals() -> *const Bindings {
+    CONTEXT.try_with(|context| context.locals.get()).unwrap_or(ptr::null())
+}
+
+/// The task that is being polled is about to give up its bindings.
+pub(crate) fn clear_locals() {
+    CONTEXT.with(|context| context.locals.set(ptr::null()));
+}
+
+/// Runs `f` with what was carried here from a task.
+pub(crate) fn with_carried<R>(carried: &Carried, f: impl FnOnce() -> R) -> R {
+    struct Reset(*const Carried);
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            CONTEXT.with(|context| context.carried.set(self.0));
+        }
+    }
+    let _reset = Reset(CONTEXT.with(|context| context.carried.replace(carried)));
+    f()
+}
+
+/// What was carried here from a task, if any.
+pub(crate) fn carried<R>(f: impl FnOnce(Option<&Carried>) -> R) -> R {
+    let carried = CONTEXT.try_with(|context| context.carried.get()).unwrap_or(ptr::null());
+    // SAFETY: `local` V2: set by a frame of this thread that has not returned.
+    f(unsafe { carried.as_ref() })
+}
+
+/// The scope that is being polled, if any.
+pub(crate) fn current_node() -> Option<Arc<Node>> {
+    let node = CONTEXT.try_with(|context| context.node.get()).unwrap_or(ptr::null());
+    if node.is_null() {
+        return None;
+    }
+    // SAFETY: C1: the node is alive now, and every node lives in an `Arc`.
+    unsafe {
+        Arc::increment_strong_count(node);
+        Some(Arc::from_raw(node))
+    }
 }
 
 /// Runs `f` with `node` as the current node.

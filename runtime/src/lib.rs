@@ -16,6 +16,7 @@ mod checkpoint;
 pub mod combine;
 mod context;
 mod list;
+mod local;
 pub mod lowlevel;
 #[cfg(loom)]
 #[doc(hidden)]
@@ -33,9 +34,11 @@ mod signals;
 mod sys;
 mod task;
 mod time;
+mod watch;
 
 pub use blocking::blocking;
 pub use checkpoint::checkpoint;
+pub use local::{LocalKey, LocalScope, RunVar, RunVarToken, TreeScope, TreeVar};
 pub use nursery::{
     BodyOutput, Closed, ErrorGroup, Failure, Nursery, NurseryError, Origin, Scope, TaskBuilder, TaskOutput, nursery,
     nursery_with,

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::panic::{Location, resume_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
@@ -116,6 +116,7 @@ fn run_main<F: Future>(worker: &Worker, signal_grace: Option<Duration>, main: F)
     let _ = Arc::into_raw(Arc::clone(&root)); // The count's reference (`nursery` J2).
     let id = crate::scheduler::next_id();
     let watched = signal_grace.map(|grace| signals::watch(&root, grace));
+    let present = worker.shared().present.begin(&root);
     let birth = Birth { base: NonNull::from(&*root), id, spawned_at: Location::caller(), main: true };
     // SAFETY: the main task is polled on this thread only (`main`), and has ended when `run_main` below returns.
     let mut task = unsafe {
@@ -126,7 +127,8 @@ fn run_main<F: Future>(worker: &Worker, signal_grace: Option<Duration>, main: F)
     };
     root.detach(); // A stop or cancel that is under way finds nobody.
     let panic = root.inner.lock().extra.as_mut().and_then(|extra| extra.panic.take());
-    if let Some(panic) = panic {
+    let ended = catch_unwind(AssertUnwindSafe(|| drop(present)));
+    if let Some(panic) = panic.or(ended.err()) {
         resume_unwind(panic);
     }
     match task.take() {

@@ -16,6 +16,7 @@ use std::task::{Context, Poll, ready};
 pub(crate) use pool::{Limits, Pool};
 
 use crate::context;
+use crate::local::Carried;
 use crate::primitives::Mutex;
 use crate::scope::Node;
 use crate::scope::node::flag::HOLDER;
@@ -116,8 +117,11 @@ where
     // SAFETY: the task is being polled by us.
     unsafe { task.as_ref() }.add_token();
     let token = Token(task);
+    let carried = Carried::capture();
     let job = move || {
-        let outcome = catch_unwind(AssertUnwindSafe(f));
+        let outcome = catch_unwind(AssertUnwindSafe(|| carried.enter(f)));
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(carried)));
+        cell::drop_payload(dropped.err());
         *result.lock() = Some(outcome);
         // The future may be gone: then this is where the value is dropped, before the token is given back.
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(result)));

@@ -41,6 +41,7 @@ use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, Seq
 use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicUsize, fence};
 use crate::task::{Header, TaskId};
 use crate::time::{Shard, Time};
+use crate::watch::Present;
 use driver::Driver;
 use idle::Idle;
 use parker::Parker;
@@ -84,6 +85,7 @@ pub(crate) struct Shared {
     pub(crate) time: Time,
     pub(crate) pool: Pool,
     pub(crate) budget: u32,
+    pub(crate) present: Present,
 }
 
 /// What others may touch of a worker.
@@ -130,6 +132,7 @@ impl Shared {
             time,
             pool,
             budget,
+            present: Present::default(),
         });
         let workers = deques
             .into_iter()

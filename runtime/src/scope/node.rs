@@ -33,6 +33,7 @@ use std::time::Instant;
 use super::live::Live;
 use super::reason::{CancelReason, CancelSource};
 use crate::list::{Linked, Links, List};
+use crate::local::Binding;
 use crate::primitives::Mutex;
 use crate::primitives::atomic::AtomicU32;
 use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed};
@@ -74,6 +75,8 @@ pub(crate) mod flag {
     pub(crate) const CHILD_CUT: u32 = 1 << 12;
     /// A nursery whose future is gone: nobody will ask for its errors.
     pub(crate) const ORPHANED: u32 = 1 << 13;
+    /// Binds a tree variable.
+    pub(crate) const BINDS: u32 = 1 << 20;
 }
 use flag::{ATTACHED, CANCELLED, CUT_ON_STOP, EFFECTIVE, HOLDING, LINKED, SHIELD, STOPPING, SUSPECT, TASK_ROOT, WOKEN};
 
@@ -130,6 +133,8 @@ pub(crate) struct Extra {
     /// What `nursery_with` lends to the children.
     pub(crate) env: Option<Arc<dyn Any + Send + Sync>>,
     pub(crate) name: Option<Arc<str>>,
+    /// Of a node with `BINDS`.
+    pub(crate) binding: Option<Binding>,
 }
 
 // SAFETY: the raw parts are `links` (N1: under the parent's lock), the lists (under the own lock) and `place`, whose pointers

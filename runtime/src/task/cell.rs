@@ -24,6 +24,7 @@ use super::waker::waker_ref;
 use super::{Header, REQUEST, TaskId, register, take_request, unregister};
 use crate::context;
 use crate::list::Links;
+use crate::local::Locals;
 use crate::nursery;
 use crate::primitives::atomic::Ordering::{Acquire, Relaxed};
 use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicU32};
@@ -97,6 +98,8 @@ where
             main: birth.main,
             id: birth.id,
             spawned_at: birth.spawned_at,
+            // A run is a world of its own: its main task inherits nothing.
+            locals: UnsafeCell::new(if birth.main { Locals::default() } else { Locals::current() }),
             join_waker: UnsafeCell::new(None),
         },
         stage: UnsafeCell::new(Stage::Running(future)),
@@ -214,6 +217,13 @@ unsafe fn finish<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, outcome
     let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { set_stage::<F, S>(task, Stage::Empty) }));
     if let Err(panic) = dropped {
         nursery::report_panic(&base, panic);
+    }
+    if !header.locals().is_null() {
+        context::clear_locals();
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(header.take_locals())));
+        if let Err(panic) = dropped {
+            nursery::report_panic(&base, panic);
+        }
     }
     if let Some(own) = header.own_node() {
         nursery::bodies_gone(own);

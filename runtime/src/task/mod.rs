@@ -40,6 +40,7 @@ use std::sync::Arc;
 pub use handle::Task;
 
 use crate::list::{Linked, Links};
+use crate::local::{Bindings, Locals};
 use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicU32};
 use crate::scheduler::{self, How, Shared};
@@ -62,6 +63,8 @@ pub(crate) struct Header {
     main: bool,
     id: TaskId,
     spawned_at: &'static Location<'static>,
+    /// See `local` V3.
+    locals: std::cell::UnsafeCell<Locals>,
     join_waker: std::cell::UnsafeCell<Option<std::task::Waker>>,
 }
 
@@ -83,7 +86,8 @@ unsafe impl Linked for Header {
     }
 }
 
-// SAFETY: the header is shared by design: `links` are under the lock of `base` (T3), `join_waker` follows rule 3 of `state`, `base` T2.
+// SAFETY: the header is shared by design: `links` are under the lock of `base` (T3), `join_waker` follows rule 3 of `state`,
+// `locals` V3 of `local`, `base` T2.
 unsafe impl Send for Header {}
 // SAFETY: as above.
 unsafe impl Sync for Header {}
@@ -106,6 +110,18 @@ impl Header {
 
     pub(crate) fn spawned_at(&self) -> &'static Location<'static> {
         self.spawned_at
+    }
+
+    /// What is bound to locals for this task. Called by the holder of `RUNNING`, as is `take_locals`.
+    #[inline]
+    pub(crate) fn locals(&self) -> *const Bindings {
+        // SAFETY: `local` V3.
+        unsafe { &*self.locals.get() }.as_ptr()
+    }
+
+    fn take_locals(&self) -> Locals {
+        // SAFETY: `local` V3.
+        std::mem::take(unsafe { &mut *self.locals.get() })
     }
 
     /// The name that the task was given. Called by the holder of `RUNNING`.
