@@ -26,7 +26,7 @@
 //! | --- | --- |
 //! | starting a program | [`macro@main`], [`macro@test`], [`run`], [`Runtime::builder`] |
 //! | starting tasks | [`nursery()`], [`nursery_with`], [`Nursery::spawn`], [`Task`] |
-//! | errors of tasks | [`NurseryError`], [`ErrorGroup`] |
+//! | errors of tasks | [`NurseryError`], [`ErrorGroup`], [`AnyError`] |
 //! | time-outs | [`move_on_after`], [`fail_after`], [`CancelScope`] |
 //! | clean-up | [`finally`], [`shield`] |
 //! | stopping a server | [`Nursery::stop`], [`until_stopping`], [`stopping`] |

@@ -35,7 +35,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-pub use error::{ErrorGroup, Failure, NurseryError, Origin};
+pub use error::{AnyError, ErrorGroup, Failure, Leaf, Leaves, NurseryError, Origin};
 pub use handle::{Closed, Nursery, TaskBuilder};
 pub use joining::nursery;
 pub use output::{BodyOutput, TaskOutput};
