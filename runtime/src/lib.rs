@@ -34,6 +34,7 @@ mod signals;
 mod sys;
 mod task;
 mod time;
+mod wait_list;
 mod watch;
 
 pub use blocking::blocking;

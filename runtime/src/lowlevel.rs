@@ -3,8 +3,16 @@
 use std::task::{Context, Poll};
 
 pub use crate::scheduler::driver::{Driver, driver};
+pub use crate::wait_list::{Left, Locked, Lot, Waiter};
 
 use crate::context;
+
+/// The locks, atomics and cells under everything whose interleavings matter: the real ones, or the model checker's under `--cfg loom`. For the
+/// sync crate; not part of the interface.
+#[doc(hidden)]
+pub mod primitives {
+    pub use crate::primitives::{Arc, Mutex, MutexGuard, UnsafeCell, atomic};
+}
 
 /// The gate of every leaf operation.
 ///

@@ -1,37 +1,59 @@
 //! The one place that chooses between the real atomics, locks and threads and the model checker's.
 //!
-//! Everything whose interleavings matter imports from here, so that `--cfg loom` puts it under loom's control unchanged.
+//! Everything whose interleavings matter imports from here, so that `--cfg loom` puts it under loom's control unchanged. The sync crate does, too,
+//! through `lowlevel::primitives`; what is `pub` here is for it.
 
 #[cfg(not(loom))]
 mod chosen {
-    pub(crate) use std::sync::atomic;
+    pub use std::sync::{Arc, atomic};
     pub(crate) use std::{thread, thread_local as per_thread};
 
     /// A lock without poisoning: a panic inside is contained and reported by the task it happened in.
-    pub(crate) struct Mutex<T>(parking_lot::Mutex<T>);
+    pub struct Mutex<T>(parking_lot::Mutex<T>);
 
-    pub(crate) type MutexGuard<'a, T> = parking_lot::MutexGuard<'a, T>;
+    /// What holds the lock.
+    pub type MutexGuard<'a, T> = parking_lot::MutexGuard<'a, T>;
 
     impl<T> Mutex<T> {
-        pub(crate) const fn new(value: T) -> Self {
+        /// A lock, free.
+        pub const fn new(value: T) -> Self {
             Self(parking_lot::Mutex::new(value))
         }
 
+        /// Waits for the lock.
         #[inline]
-        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        pub fn lock(&self) -> MutexGuard<'_, T> {
             self.0.lock()
         }
 
+        /// The lock, if it is free.
         #[inline]
-        pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
             self.0.try_lock()
+        }
+    }
+
+    /// `std`'s cell with the interface of loom's: an access is a closure, so that loom sees its end.
+    pub struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+    impl<T> UnsafeCell<T> {
+        /// A cell with `value` in it.
+        pub const fn new(value: T) -> Self {
+            Self(std::cell::UnsafeCell::new(value))
+        }
+
+        /// Lets `access` have the value; what it may do with it is the caller's to know.
+        #[inline]
+        pub fn with_mut<R>(&self, access: impl FnOnce(*mut T) -> R) -> R {
+            access(self.0.get())
         }
     }
 }
 
 #[cfg(loom)]
 mod chosen {
-    pub(crate) use loom::sync::atomic;
+    pub use loom::cell::UnsafeCell;
+    pub use loom::sync::{Arc, atomic};
 
     /// The model checker's macro does not know `const` blocks.
     macro_rules! per_thread {
@@ -72,23 +94,28 @@ mod chosen {
     }
 
     /// The model checker's lock, with the interface of the real one.
-    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+    pub struct Mutex<T>(loom::sync::Mutex<T>);
 
-    pub(crate) type MutexGuard<'a, T> = loom::sync::MutexGuard<'a, T>;
+    /// What holds the lock.
+    pub type MutexGuard<'a, T> = loom::sync::MutexGuard<'a, T>;
 
     impl<T> Mutex<T> {
-        pub(crate) fn new(value: T) -> Self {
+        /// A lock, free.
+        pub fn new(value: T) -> Self {
             Self(loom::sync::Mutex::new(value))
         }
 
-        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        /// Waits for the lock.
+        pub fn lock(&self) -> MutexGuard<'_, T> {
             self.0.lock().expect("no model panics under a lock")
         }
 
-        pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        /// The lock, if it is free.
+        pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
             self.0.try_lock().ok()
         }
     }
 }
 
-pub(crate) use chosen::{Mutex, MutexGuard, atomic, per_thread, thread};
+pub use chosen::{Arc, Mutex, MutexGuard, UnsafeCell, atomic};
+pub(crate) use chosen::{per_thread, thread};

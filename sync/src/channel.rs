@@ -38,9 +38,9 @@ pub use receiver::{Messages, Receiver, Receiving};
 pub use sender::{Sender, Sending};
 pub use state::ChannelStatistics;
 
-use crate::primitives::Arc;
-use crate::wait_list::Lot;
 use state::State;
+use trioxide_runtime::lowlevel::Lot;
+use trioxide_runtime::lowlevel::primitives::Arc;
 
 /// A channel that holds up to `capacity` messages; a send to a full one waits.
 ///

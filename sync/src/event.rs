@@ -1,13 +1,13 @@
 //! Something that happens once: [`Event`].
 
-use crate::primitives::atomic::{AtomicBool, Ordering};
-use crate::primitives::poll_checkpoint;
-use crate::wait_list::{Lot, Waiter};
 use pin_project_lite::pin_project;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use trioxide_runtime::lowlevel::poll_checkpoint;
+use trioxide_runtime::lowlevel::primitives::atomic::{AtomicBool, Ordering};
+use trioxide_runtime::lowlevel::{Lot, Waiter};
 
 /// Something that happens once, for which any number of tasks can wait.
 ///

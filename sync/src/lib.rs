@@ -25,7 +25,5 @@ pub mod event;
 #[cfg(loom)]
 #[doc(hidden)]
 pub mod models;
-mod primitives;
-mod wait_list;
 
 pub use event::Event;

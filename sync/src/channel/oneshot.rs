@@ -3,11 +3,11 @@
 mod slot;
 
 use super::TryRecvError;
-use crate::primitives::poll_checkpoint;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use trioxide_runtime::lowlevel::poll_checkpoint;
 
 /// A channel for one message from one task to another. One allocation; neither end ever takes a lock.
 ///

@@ -2,14 +2,15 @@
 
 use super::state::{self, State};
 use super::{Channel, ChannelStatistics, Parcel, RECEIVERS, RecvError, SENDERS, TryRecvError};
-use crate::primitives::{Arc, poll_checkpoint};
-use crate::wait_list::{Left, Waiter};
 use futures_core::Stream;
 use pin_project_lite::pin_project;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use trioxide_runtime::lowlevel::poll_checkpoint;
+use trioxide_runtime::lowlevel::primitives::Arc;
+use trioxide_runtime::lowlevel::{Left, Waiter};
 
 /// Receives from a [`bounded`](super::bounded) channel. A clone receives from the same one: each message
 /// goes to one of them.

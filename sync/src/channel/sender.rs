@@ -2,13 +2,14 @@
 
 use super::state::{self, State};
 use super::{Channel, ChannelStatistics, Parcel, RECEIVERS, SENDERS, SendError, TrySendError};
-use crate::primitives::{Arc, poll_checkpoint};
-use crate::wait_list::Waiter;
 use pin_project_lite::pin_project;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use trioxide_runtime::lowlevel::Waiter;
+use trioxide_runtime::lowlevel::poll_checkpoint;
+use trioxide_runtime::lowlevel::primitives::Arc;
 
 /// Sends into a [`bounded`](super::bounded) channel. A clone sends into the same one.
 ///

@@ -12,8 +12,8 @@
 //! Nothing of type `T` is dropped in here: what that runs may use the same channel.
 
 use super::{Channel, Parcel, RECEIVERS, SENDERS, TryRecvError, TrySendError};
-use crate::wait_list::Locked;
 use std::collections::VecDeque;
+use trioxide_runtime::lowlevel::Locked;
 
 /// What the lock of a channel guards.
 pub(super) struct State<T> {

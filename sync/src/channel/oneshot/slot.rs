@@ -21,9 +21,9 @@
 //!   and Acquire for what the other side has.
 #![allow(unsafe_code)]
 
-use crate::primitives::atomic::{AtomicU8, Ordering};
-use crate::primitives::{Arc, UnsafeCell};
 use std::task::{Poll, Waker};
+use trioxide_runtime::lowlevel::primitives::atomic::{AtomicU8, Ordering};
+use trioxide_runtime::lowlevel::primitives::{Arc, UnsafeCell};
 
 const SENT: u8 = 1;
 const ABANDONED: u8 = 1 << 1;

@@ -1,4 +1,4 @@
-//! The one wait queue under everything in this crate.
+//! The one wait queue: under the limiter of this crate and under everything in the sync crate, which takes it from [`lowlevel`](crate::lowlevel).
 //!
 //! A [`Lot`] is a lock, the state that it guards, and `N` queues of those who wait for that state
 //! to change. A [`Waiter`] lives in the pinned future that waits and carries the links, the waker
@@ -45,7 +45,7 @@ use std::task::{Context, Poll, Waker};
 const BATCH: usize = if cfg!(loom) { 2 } else { 32 };
 
 /// A lock, the state `G` that it guards, and `N` queues of waiters with payload `P`.
-pub(crate) struct Lot<G, P, const N: usize> {
+pub struct Lot<G, P, const N: usize> {
     inner: Mutex<Inner<G, P, N>>,
 }
 
@@ -55,20 +55,23 @@ struct Inner<G, P, const N: usize> {
 }
 
 impl<G, P: Default, const N: usize> Lot<G, P, N> {
+    /// A lot with empty queues.
     #[cfg(not(loom))]
-    pub(crate) const fn new(state: G) -> Self {
+    pub const fn new(state: G) -> Self {
         let queues = [const { Queue::new() }; N];
         Self { inner: Mutex::new(Inner { state, queues }) }
     }
 
+    /// A lot with empty queues.
     #[cfg(loom)]
-    pub(crate) fn new(state: G) -> Self {
+    pub fn new(state: G) -> Self {
         let queues = [const { Queue::new() }; N];
         Self { inner: Mutex::new(Inner { state, queues }) }
     }
 
+    /// Locks the state and the queues. The lock is for a few steps, and is not held across an `.await`.
     #[inline]
-    pub(crate) fn lock(&self) -> Locked<'_, G, P, N> {
+    pub fn lock(&self) -> Locked<'_, G, P, N> {
         Locked { inner: self.inner.lock(), lot: self, outgoing: Outgoing(None) }
     }
 
@@ -76,7 +79,7 @@ impl<G, P: Default, const N: usize> Lot<G, P, N> {
     ///
     /// The lock is let go of after each small batch to call the wakers. So the caller has changed
     /// the state before, in such a way that nobody enters the queue any more.
-    pub(crate) fn notify_all(&self, queue: usize) {
+    pub fn notify_all(&self, queue: usize) {
         loop {
             let mut wakers = [const { None::<Waker> }; BATCH];
             let mut inner = self.inner.lock();
@@ -98,7 +101,7 @@ impl<G, P: Default, const N: usize> Lot<G, P, N> {
 
 /// A [`Lot`] while it is locked; derefs to the state. Dropping it unlocks, then calls the waker of
 /// whom it has notified: the fields are dropped in this order.
-pub(crate) struct Locked<'a, G, P, const N: usize> {
+pub struct Locked<'a, G, P, const N: usize> {
     inner: MutexGuard<'a, Inner<G, P, N>>,
     lot: &'a Lot<G, P, N>,
     outgoing: Outgoing,
@@ -118,7 +121,7 @@ impl Drop for Outgoing {
 impl<G, P: Default, const N: usize> Locked<'_, G, P, N> {
     /// How many wait in `queue`.
     #[inline]
-    pub(crate) fn waiting(&self, queue: usize) -> usize {
+    pub fn waiting(&self, queue: usize) -> usize {
         self.inner.queues[queue].len
     }
 
@@ -128,7 +131,7 @@ impl<G, P: Default, const N: usize> Locked<'_, G, P, N> {
     ///
     /// If this locking has notified someone already: it carries one waker out.
     #[inline]
-    pub(crate) fn notify_first<R>(&mut self, queue: usize, hand: impl FnOnce(&mut P) -> R) -> Option<R> {
+    pub fn notify_first<R>(&mut self, queue: usize, hand: impl FnOnce(&mut P) -> R) -> Option<R> {
         assert!(self.outgoing.0.is_none(), "one notification per locking");
         let (result, waker) = self.inner.queues[queue].notify_front(hand)?;
         self.outgoing.0 = waker;
@@ -151,7 +154,7 @@ impl<G, P, const N: usize> DerefMut for Locked<'_, G, P, N> {
 }
 
 /// One who waits, or may come to wait, in a queue of `lot`. Lives in the future that waits.
-pub(crate) struct Waiter<'a, G, P: Default, const N: usize> {
+pub struct Waiter<'a, G, P: Default, const N: usize> {
     lot: &'a Lot<G, P, N>,
     node: Node<P>,
     /// W2: what points to the node needs it to stay.
@@ -160,7 +163,7 @@ pub(crate) struct Waiter<'a, G, P: Default, const N: usize> {
 
 /// What [`Waiter::leave`] found.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Left<P> {
+pub enum Left<P> {
     /// It was waiting; now it is not, and nobody has touched the payload.
     Waiting(P),
     /// It had been notified and had not been polled since: what it was given has to go on to
@@ -176,20 +179,21 @@ unsafe impl<G: Send, P: Send + Default, const N: usize> Send for Waiter<'_, G, P
 unsafe impl<G: Send, P: Send + Default, const N: usize> Sync for Waiter<'_, G, P, N> {}
 
 impl<'a, G, P: Default, const N: usize> Waiter<'a, G, P, N> {
+    /// One who has not entered a queue of `lot`.
     #[inline]
-    pub(crate) fn new(lot: &'a Lot<G, P, N>) -> Self {
+    pub fn new(lot: &'a Lot<G, P, N>) -> Self {
         Self { lot, node: Node::new(), _pinned: PhantomPinned }
     }
 
     /// Where it waits, or will.
     #[inline]
-    pub(crate) fn lot(&self) -> &'a Lot<G, P, N> {
+    pub fn lot(&self) -> &'a Lot<G, P, N> {
         self.lot
     }
 
     /// Whether it has entered a queue and its result has not been taken.
     #[inline]
-    pub(crate) fn has_entered(&self) -> bool {
+    pub fn has_entered(&self) -> bool {
         self.node.state.load(Ordering::Relaxed) != OUTSIDE
     }
 
@@ -198,13 +202,7 @@ impl<'a, G, P: Default, const N: usize> Waiter<'a, G, P, N> {
     /// # Panics
     ///
     /// If `locked` is another lot, or if it has entered before and is not out again.
-    pub(crate) fn enter(
-        self: Pin<&mut Self>,
-        locked: &mut Locked<'_, G, P, N>,
-        queue: usize,
-        payload: P,
-        waker: &Waker,
-    ) {
+    pub fn enter(self: Pin<&mut Self>, locked: &mut Locked<'_, G, P, N>, queue: usize, payload: P, waker: &Waker) {
         assert!(std::ptr::eq(self.lot, locked.lot), "another lot's lock");
         assert!(!self.has_entered(), "a waiter enters one queue at a time");
         let waker = waker.clone();
@@ -226,7 +224,7 @@ impl<'a, G, P: Default, const N: usize> Waiter<'a, G, P, N> {
     /// # Panics
     ///
     /// If it has not entered a queue.
-    pub(crate) fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<P> {
+    pub fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<P> {
         if self.node.state.load(Ordering::Acquire) == NOTIFIED {
             return Poll::Ready(self.take_payload());
         }
@@ -252,7 +250,7 @@ impl<'a, G, P: Default, const N: usize> Waiter<'a, G, P, N> {
 
     /// Stops waiting; `None` if there was nothing to stop.
     #[inline]
-    pub(crate) fn leave(self: Pin<&mut Self>) -> Option<Left<P>> {
+    pub fn leave(self: Pin<&mut Self>) -> Option<Left<P>> {
         if !self.has_entered() {
             return None;
         }
