@@ -31,6 +31,7 @@
 //! | clean-up | [`finally`], [`shield`] |
 //! | stopping a server | [`Nursery::stop`], [`until_stopping`], [`stopping`] |
 //! | several futures in one task | [`join!`], [`try_join!`], [`race!`] |
+//! | many futures on all workers, with a limit | [`parallel`] |
 //! | time | [`sleep`], [`sleep_until`], [`now`], [`Clock`] |
 //! | code that blocks | [`blocking`] |
 //! | values that belong to a task, a run, a place in the tree | [`task_local!`], [`RunVar`], [`TreeVar`] |

@@ -22,6 +22,7 @@ pub mod lowlevel;
 #[doc(hidden)]
 pub mod models;
 mod nursery;
+pub mod parallel;
 mod primitives;
 mod runtime;
 mod scheduler;

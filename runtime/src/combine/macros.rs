@@ -4,7 +4,7 @@
 ///
 /// It awaits by itself. The futures run interleaved and not in parallel, so they may borrow from what surrounds them, also mutably if each
 /// borrows something of its own, and need not be `Send`. Any number of anything that is `IntoFuture`. For all workers:
-/// `parallel::join`, or a nursery. After the `gather` that Trio's users write on a nursery.
+/// [`parallel::join`](crate::parallel::join), or a nursery. After the `gather` that Trio's users write on a nursery.
 ///
 /// A future is polled only when it was woken. Each poll begins with another future than the last, so none is always first.
 ///

@@ -97,7 +97,24 @@ impl<E: Send + 'static> Nursery<E> {
         unsafe { spawn_raw::<F, E>(&self.node, future, name, at) }
     }
 
-    pub(super) fn node(&self) -> &Arc<Node> {
+    /// As [`spawn`](Self::spawn), for a function of the library that spawns for its caller, who stands at `at`.
+    pub(crate) fn spawn_from<F>(
+        &self,
+        at: &'static Location<'static>,
+        future: F,
+    ) -> Task<<F::Output as TaskOutput<E>>::Value>
+    where
+        F: Future + Send + 'static,
+        F::Output: TaskOutput<E>,
+        <F::Output as TaskOutput<E>>::Value: Send,
+    {
+        match self.spawn_at(future, None, at) {
+            Ok(task) => task,
+            Err(_) => closed(),
+        }
+    }
+
+    pub(crate) fn node(&self) -> &Arc<Node> {
         &self.node
     }
 
