@@ -1,0 +1,211 @@
+//! The programs, written twice side by side.
+
+use std::io::{Read, Write};
+use std::net;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::lateness::{Log, Quantiles};
+use super::{Hogs, Measured, Scenario};
+
+const SPAWN_EVERY: Duration = Duration::from_micros(200);
+const ASK_EVERY: Duration = Duration::from_millis(1);
+const SLEEPERS: u64 = 100;
+const SLEEP: Duration = Duration::from_millis(5);
+
+/// How late things were under trioxide with `workers` workers in `time`.
+///
+/// # Panics
+///
+/// If a socket or the runtime fails.
+#[must_use]
+pub fn trioxide(scenario: &Scenario, workers: usize, time: Duration) -> Quantiles {
+    use trioxide::{CancelScope, Nursery, nursery, sleep, sleep_until};
+    let runtime = trioxide::Runtime::builder().workers(workers).build().expect("the runtime starts");
+    let log = Arc::new(Log::new(room(time)));
+    let end = Instant::now() + time;
+    runtime.run(nursery(async |n: Nursery<std::convert::Infallible>| {
+        if let Some(hogs) = scenario.hogs {
+            n.spawn(async move {
+                while Instant::now() < end {
+                    let next = trioxide::now() + hogs.every;
+                    compute(hogs.busy);
+                    sleep_until(next).await;
+                }
+            });
+        }
+        match scenario.measured {
+            Measured::Spawns => {
+                let (log, n) = (Arc::clone(&log), n.clone());
+                let from_outside = generator(end, SPAWN_EVERY, move |due| {
+                    let log = Arc::clone(&log);
+                    n.spawn(async move { log.note(due) });
+                });
+                trioxide::blocking(|| from_outside.join().expect("the generator panicked")).await;
+            }
+            Measured::Timers => {
+                for _ in 0..SLEEPERS {
+                    let log = Arc::clone(&log);
+                    n.spawn(async move {
+                        while Instant::now() < end {
+                            let due = Instant::now() + SLEEP;
+                            sleep(SLEEP).await;
+                            log.note(due);
+                        }
+                    });
+                }
+            }
+            Measured::Echo => {
+                let listener = trioxide::io::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+                let client = client(end, listener.local_addr().expect("an address"), Arc::clone(&log));
+                let (stream, _) = listener.accept().await.expect("the client connects");
+                stream.set_nodelay(true).expect("a TCP socket");
+                let serving = CancelScope::new();
+                let handle = serving.handle();
+                n.spawn(async move {
+                    let _ = serving
+                        .run(async {
+                            let mut byte = [0];
+                            while stream.read_exact(&mut byte).await.is_ok() {
+                                stream.write_all(&byte).await.expect("the client reads");
+                            }
+                        })
+                        .await;
+                });
+                trioxide::blocking(|| client.join().expect("the client panicked")).await;
+                handle.cancel("the client is done");
+            }
+        }
+    }));
+    log.quantiles()
+}
+
+/// The same under tokio's multi-thread runtime.
+///
+/// # Panics
+///
+/// If a socket or the runtime fails.
+#[must_use]
+pub fn tokio(scenario: &Scenario, workers: usize, time: Duration) -> Quantiles {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();
+    let runtime = runtime.expect("the runtime starts");
+    let log = Arc::new(Log::new(room(time)));
+    let end = Instant::now() + time;
+    let (measured, hogs) = (scenario.measured, scenario.hogs);
+    let kept = Arc::clone(&log);
+    let body = async move {
+        let mut group = tokio::task::JoinSet::new();
+        if let Some(hogs) = hogs {
+            group.spawn(hog_on_tokio(end, hogs));
+        }
+        match measured {
+            Measured::Spawns => {
+                let handle = tokio::runtime::Handle::current();
+                let from_outside = generator(end, SPAWN_EVERY, move |due| {
+                    let log = Arc::clone(&log);
+                    handle.spawn(async move { log.note(due) });
+                });
+                let joined = tokio::task::spawn_blocking(|| from_outside.join());
+                joined.await.expect("not aborted").expect("the generator panicked");
+            }
+            Measured::Timers => {
+                for _ in 0..SLEEPERS {
+                    let log = Arc::clone(&log);
+                    group.spawn(async move {
+                        while Instant::now() < end {
+                            let due = Instant::now() + SLEEP;
+                            tokio::time::sleep(SLEEP).await;
+                            log.note(due);
+                        }
+                    });
+                }
+            }
+            Measured::Echo => {
+                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+                let client = client(end, listener.local_addr().expect("an address"), log);
+                let (mut stream, _) = listener.accept().await.expect("the client connects");
+                stream.set_nodelay(true).expect("a TCP socket");
+                let server = tokio::spawn(async move {
+                    let mut byte = [0];
+                    while stream.read_exact(&mut byte).await.is_ok() {
+                        stream.write_all(&byte).await.expect("the client reads");
+                    }
+                });
+                let joined = tokio::task::spawn_blocking(|| client.join());
+                joined.await.expect("not aborted").expect("the client panicked");
+                server.abort();
+            }
+        }
+        while let Some(ended) = group.join_next().await {
+            ended.expect("a task panicked");
+        }
+    };
+    // In a task, so that workers run everything.
+    runtime.block_on(runtime.spawn(body)).expect("the program panicked");
+    drop(runtime);
+    kept.quantiles()
+}
+
+async fn hog_on_tokio(end: Instant, hogs: Hogs) {
+    while Instant::now() < end {
+        let next = tokio::time::Instant::now() + hogs.every;
+        compute(hogs.busy);
+        tokio::time::sleep_until(next).await;
+    }
+}
+
+/// Keeps the worker busy.
+fn compute(time: Duration) {
+    let begin = Instant::now();
+    while begin.elapsed() < time {
+        std::hint::spin_loop();
+    }
+}
+
+/// A thread that does `what` every so often until `end`, with the time at which it was due.
+fn generator(end: Instant, every: Duration, mut what: impl FnMut(Instant) + Send + 'static) -> JoinHandle<()> {
+    thread::spawn(move || {
+        let mut due = Instant::now();
+        while due < end {
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            what(due);
+            due += every;
+        }
+    })
+}
+
+/// A thread that asks a server for a byte every so often, and notes when the answer is there.
+fn client(end: Instant, address: net::SocketAddr, log: Arc<Log>) -> JoinHandle<()> {
+    let stream = net::TcpStream::connect(address).expect("the server listens");
+    stream.set_nodelay(true).expect("a TCP socket");
+    generator(end, ASK_EVERY, move |due| {
+        (&stream).write_all(b"?").expect("the server reads");
+        (&stream).read_exact(&mut [0]).expect("the server answers");
+        log.note(due);
+    })
+}
+
+/// Enough for everything that can happen in `time`.
+fn room(time: Duration) -> usize {
+    let most_often = SPAWN_EVERY.min(SLEEP / SLEEPERS as u32);
+    2 * (time.as_nanos() / most_often.as_nanos()) as usize + 1000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::SCENARIOS;
+    use super::*;
+
+    #[test]
+    fn every_scenario_runs_on_both_and_notes_something() {
+        for scenario in SCENARIOS {
+            for run in [trioxide, tokio] {
+                let quantiles = run(scenario, 2, Duration::from_millis(20));
+                assert!(quantiles.count() > 0, "{scenario:?}");
+            }
+        }
+    }
+}
