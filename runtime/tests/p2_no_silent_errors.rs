@@ -460,6 +460,19 @@ fn a_cancelled_nursery_says_why() {
 }
 
 #[test]
+fn a_cancelled_nursery_whose_body_has_completed_gives_its_value() {
+    on_each(ALL, async || {
+        let joined: Result<u32, NurseryError<Never>> = nursery(async |n| {
+            n.spawn(sleep_forever());
+            n.cancel("the value is there");
+            Ok(7)
+        })
+        .await;
+        assert_eq!(joined.unwrap(), 7);
+    });
+}
+
+#[test]
 fn a_panic_before_the_body_is_a_future_waits_for_the_children() {
     on_each(ALL, async || {
         let ended = Flag::default();
