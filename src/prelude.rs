@@ -12,6 +12,7 @@ pub use crate::io::{TcpListener, TcpStream};
 pub use crate::sync::{Event, channel};
 #[doc(no_inline)]
 pub use crate::{
-    AnyError, CancelScope, Cancelled, Nursery, NurseryError, Task, TooSlow, blocking, checkpoint, fail_after, finally,
-    join, move_on_after, nursery, nursery_with, race, shield, sleep, sleep_forever, stopping, try_join, until_stopping,
+    AnyError, CancelScope, Cancelled, Nursery, NurseryError, Started, Task, TooSlow, blocking, checkpoint, fail_after,
+    finally, join, move_on_after, nursery, nursery_with, race, shield, sleep, sleep_forever, stopping, try_join,
+    until_stopping,
 };

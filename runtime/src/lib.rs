@@ -42,8 +42,8 @@ pub use blocking::blocking;
 pub use checkpoint::checkpoint;
 pub use local::{LocalKey, LocalScope, RunVar, RunVarToken, TreeScope, TreeVar};
 pub use nursery::{
-    AnyError, BodyOutput, Closed, ErrorGroup, Failure, Leaf, Leaves, Nursery, NurseryError, Origin, Scope, TaskBuilder,
-    TaskOutput, nursery, nursery_with,
+    AnyError, BodyOutput, Closed, ErrorGroup, Failure, Leaf, Leaves, Nursery, NurseryError, Origin, Scope, StartError,
+    Started, TaskBuilder, TaskOutput, nursery, nursery_with,
 };
 pub use runtime::{Builder, Runtime, run};
 pub use scope::{

@@ -9,7 +9,8 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Origin, TaskOutput, report_error};
+use super::start::start_raw;
+use super::{Origin, StartError, Started, TaskBuilder, TaskOutput, report_error};
 use crate::scheduler::{self, How};
 use crate::scope::node::flag::BODY_OPEN;
 use crate::scope::{CancelReason, Node, ScopeHandle};
@@ -56,7 +57,7 @@ impl<E: Send + 'static> Nursery<E> {
         F::Output: TaskOutput<E>,
         <F::Output as TaskOutput<E>>::Value: Send,
     {
-        match self.spawn_at(future, None, Location::caller()) {
+        match self.spawn_with(future, Options::at(Location::caller())) {
             Ok(task) => task,
             Err(_) => closed(),
         }
@@ -74,19 +75,82 @@ impl<E: Send + 'static> Nursery<E> {
         F::Output: TaskOutput<E>,
         <F::Output as TaskOutput<E>>::Value: Send,
     {
-        self.spawn_at(future, None, Location::caller())
+        self.spawn_with(future, Options::at(Location::caller()))
     }
 
     /// Names the child that is spawned next: `n.task("accept").spawn(…)`. The name stands in errors.
     pub fn task(&self, name: impl Into<Arc<str>>) -> TaskBuilder<'_, E> {
-        TaskBuilder { nursery: self, name: name.into() }
+        TaskBuilder::new(self, name.into())
     }
 
-    fn spawn_at<F>(
+    /// Starts a child and waits until it is ready: it says so with [`Started::set`], whose value this gives.
+    ///
+    /// `child` is called at once with the [`Started`], and gives the future that runs as a child, on any worker. From the beginning the child is the
+    /// nursery's; until it is ready it is the caller's as well, so either side can cancel it, and both wait for it. After Trio's
+    /// `nursery.start`.
+    ///
+    /// # Errors
+    ///
+    /// While the child is not ready, its errors come out here and leave the nursery unharmed: [`StartError::Failed`] with the error that it returned;
+    /// [`StartError::NotStarted`] if it returned without being ready, or has dropped its `Started` (then it is cancelled);
+    /// [`StartError::Cancelled`] if the nursery was cancelled. [`StartError::Closed`] at once if the nursery is closed. Afterwards its errors are the
+    /// nursery's.
+    ///
+    /// # Cancellation
+    ///
+    /// Not a checkpoint of itself: in a cancelled scope, too, the child begins, and if it is ready or fails without being suspended, that is
+    /// delivered. Otherwise the child is cancelled, this waits until it has unwound, and is then dropped by the scope that was cancelled. A child
+    /// that is ready first stays, and its value is delivered. A child that says so afterwards, and is shielded, is not waited for: it unwinds in
+    /// the nursery.
+    ///
+    /// If something else than a scope drops the future (a foreign `select!`), a child that is not ready is cancelled, and the caller's task does
+    /// not end before the child has; its error is then reported to the nursery. The value of a child that was ready is dropped; the child lives on.
+    ///
+    /// # Panics
+    ///
+    /// When polled outside a run; with the panic of the child, if it was not ready.
+    ///
+    /// ```
+    /// use trioxide_runtime::{StartError, Started, nursery, run};
+    /// run(nursery(async |n| {
+    ///     let ready = n.start(async |started: Started<&str>| started.set("here I am")).await;
+    ///     assert_eq!(ready, Ok("here I am"));
+    ///     let failed = n.start(async |_: Started<()>| Err::<(), _>("no luck")).await;
+    ///     assert_eq!(failed, Err(StartError::Failed("no luck"))); // the nursery has not heard of it
+    ///     Ok::<_, &str>(())
+    /// }))
+    /// .unwrap();
+    /// ```
+    #[track_caller]
+    pub fn start<T, F, Fut>(&self, child: F) -> impl Future<Output = Result<T, StartError<E>>> + use<E, T, F, Fut>
+    where
+        T: Send + 'static,
+        F: FnOnce(Started<T>) -> Fut,
+        Fut: Future + Send + 'static,
+        Fut::Output: TaskOutput<E>,
+    {
+        self.start_with(child, Options::at(Location::caller()))
+    }
+
+    pub(super) fn start_with<T, F, Fut>(
+        &self,
+        child: F,
+        options: Options,
+    ) -> impl Future<Output = Result<T, StartError<E>>> + use<E, T, F, Fut>
+    where
+        T: Send + 'static,
+        F: FnOnce(Started<T>) -> Fut,
+        Fut: Future + Send + 'static,
+        Fut::Output: TaskOutput<E>,
+    {
+        // SAFETY: the future and `T` are `Send` and `'static`.
+        unsafe { start_raw(Arc::clone(&self.node), child, options) }
+    }
+
+    pub(super) fn spawn_with<F>(
         &self,
         future: F,
-        name: Option<Arc<str>>,
-        at: &'static Location<'static>,
+        options: Options,
     ) -> Result<Task<<F::Output as TaskOutput<E>>::Value>, Closed<F>>
     where
         F: Future + Send + 'static,
@@ -94,7 +158,7 @@ impl<E: Send + 'static> Nursery<E> {
         <F::Output as TaskOutput<E>>::Value: Send,
     {
         // SAFETY: the future and its value are `Send`, and the future is `'static`.
-        unsafe { spawn_raw::<F, E>(&self.node, future, name, at) }
+        unsafe { spawn_raw::<F, E>(&self.node, future, options) }
     }
 
     /// As [`spawn`](Self::spawn), for a function of the library that spawns for its caller, who stands at `at`.
@@ -108,7 +172,7 @@ impl<E: Send + 'static> Nursery<E> {
         F::Output: TaskOutput<E>,
         <F::Output as TaskOutput<E>>::Value: Send,
     {
-        match self.spawn_at(future, None, at) {
+        match self.spawn_with(future, Options::at(at)) {
             Ok(task) => task,
             Err(_) => closed(),
         }
@@ -155,33 +219,6 @@ impl<E> fmt::Debug for Nursery<E> {
     }
 }
 
-/// Spawns a child with a name.
-#[must_use = "call `spawn`"]
-pub struct TaskBuilder<'a, E> {
-    nursery: &'a Nursery<E>,
-    name: Arc<str>,
-}
-
-impl<E: Send + 'static> TaskBuilder<'_, E> {
-    /// As [`Nursery::spawn`].
-    ///
-    /// # Panics
-    ///
-    /// If the nursery is closed.
-    #[track_caller]
-    pub fn spawn<F>(self, future: F) -> Task<<F::Output as TaskOutput<E>>::Value>
-    where
-        F: Future + Send + 'static,
-        F::Output: TaskOutput<E>,
-        <F::Output as TaskOutput<E>>::Value: Send,
-    {
-        match self.nursery.spawn_at(future, Some(self.name), Location::caller()) {
-            Ok(task) => task,
-            Err(_) => closed(),
-        }
-    }
-}
-
 #[cold]
 #[track_caller]
 pub(super) fn closed() -> ! {
@@ -189,6 +226,47 @@ pub(super) fn closed() -> ! {
         "trioxide: `spawn` into a closed nursery: its body and all its children have ended; \
          spawn while one of them runs, or use `try_spawn`, which gives the future back"
     )
+}
+
+/// What is asked for a child.
+pub(super) struct Options {
+    pub(super) name: Option<Arc<str>>,
+    at: &'static Location<'static>,
+    /// The node that is to be the child's own, hanging nowhere yet.
+    pub(super) own: Option<Arc<Node>>,
+    at_end: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl Options {
+    pub(super) fn at(at: &'static Location<'static>) -> Self {
+        Self { name: None, at, own: None, at_end: None }
+    }
+
+    /// Has `act` run when the child has ended, with everything in it; after what was asked for before.
+    pub(super) fn at_end(&mut self, act: impl FnOnce() + Send + 'static) {
+        self.at_end = Some(match self.at_end.take() {
+            None => Box::new(act),
+            Some(first) => Box::new(|| {
+                first();
+                act();
+            }),
+        });
+    }
+
+    /// The task is not queued yet.
+    fn give_to(self, task: &Header) {
+        if self.name.is_none() && self.own.is_none() && self.at_end.is_none() {
+            return;
+        }
+        let own = match self.own {
+            Some(own) => task.adopt_node(own),
+            None => task.own_node_or_make(),
+        };
+        let mut inner = own.inner.lock();
+        let extra = inner.extra();
+        extra.name = self.name;
+        extra.at_end = self.at_end;
+    }
 }
 
 /// Counts a child in, makes its task and queues it.
@@ -199,8 +277,7 @@ pub(super) fn closed() -> ! {
 pub(super) unsafe fn spawn_raw<F, E>(
     node: &Arc<Node>,
     future: F,
-    name: Option<Arc<str>>,
-    at: &'static Location<'static>,
+    options: Options,
 ) -> Result<Task<<F::Output as TaskOutput<E>>::Value>, Closed<F>>
 where
     E: Send + 'static,
@@ -214,11 +291,11 @@ where
     // SAFETY: as promised by the caller; the count of `node` that the task needs is the one just taken. The handle's reference goes
     // to the `Task`, the queue entry to the scheduler.
     unsafe {
-        let task =
-            cell::new::<F, Child<E>>(future, Birth { base: NonNull::from(&**node), id, spawned_at: at, main: false });
-        if let Some(name) = name {
-            task.as_ref().own_node_or_make().inner.lock().extra().name = Some(name);
-        }
+        let task = cell::new::<F, Child<E>>(
+            future,
+            Birth { base: NonNull::from(&**node), id, spawned_at: options.at, main: false },
+        );
+        options.give_to(task.as_ref());
         let handle = Task::new(task);
         scheduler::enqueue(task, How::Spawn);
         Ok(handle)

@@ -12,7 +12,8 @@
 //! | --- | --- |
 //! | `mod` (here) | the join protocol: open, leave, close, report |
 //! | `joining` | the future that polls the body and waits for the children |
-//! | `handle` | `Nursery<E>` and the ways to spawn |
+//! | `handle`, `builder` | `Nursery<E>` and the ways to spawn |
+//! | `start` | children of which the caller waits until they are ready |
 //! | `scoped` | `nursery_with`: children that borrow from what the nursery owns |
 //! | `error`, `output` | errors, and what bodies and children may return |
 //!
@@ -24,22 +25,26 @@
 //! - **J3** `env` is dropped in `close`, after every child's future is gone; the body holds a reference of its own.
 #![allow(unsafe_code)]
 
+mod builder;
 mod error;
 mod handle;
 mod joining;
 mod output;
 mod scoped;
+pub(crate) mod start;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+pub use builder::TaskBuilder;
 pub use error::{AnyError, ErrorGroup, Failure, Leaf, Leaves, NurseryError, Origin};
-pub use handle::{Closed, Nursery, TaskBuilder};
+pub use handle::{Closed, Nursery};
 pub use joining::nursery;
 pub use output::{BodyOutput, TaskOutput};
 pub use scoped::{Scope, nursery_with};
+pub use start::{StartError, Started};
 
 use crate::context;
 use crate::scope::node::Node;
@@ -131,19 +136,21 @@ pub(crate) fn bodies_gone(own: &Node) {
 
 /// A child, or the body, has panicked: cancels the rest. The first payload is kept, to be resumed in the parent.
 pub(crate) fn report_panic(node: &Arc<Node>, panic: Box<dyn Any + Send>) {
-    let spare = {
+    keep_panic(node, panic);
+    node.cancel(CancelReason::of(CancelSource::Panicked));
+}
+
+/// Keeps the first panic. Of further ones the panic hook has told.
+pub(crate) fn keep_panic(node: &Node, panic: Box<dyn Any + Send>) {
+    let mut panic = Some(panic);
+    {
         let mut inner = node.inner.lock();
         let slot = &mut inner.extra().panic;
-        match slot {
-            None => {
-                *slot = Some(panic);
-                None
-            }
-            Some(_) => Some(panic), // The panic hook has reported it.
+        if slot.is_none() {
+            *slot = panic.take();
         }
-    };
-    cell::drop_payload(spare);
-    node.cancel(CancelReason::of(CancelSource::Panicked));
+    }
+    cell::drop_payload(panic);
 }
 
 /// A child, or the body, has failed: cancels the rest.
@@ -162,15 +169,7 @@ fn pass_up(node: &Node, panic: Box<dyn Any + Send>) {
     let mut at = node.parent().cloned();
     while let Some(above) = at {
         if above.has(TASK_ROOT) {
-            let mut panic = Some(panic);
-            {
-                let mut inner = above.inner.lock();
-                let slot = &mut inner.extra().panic;
-                if slot.is_none() {
-                    *slot = panic.take();
-                }
-            }
-            return cell::drop_payload(panic);
+            return keep_panic(&above, panic);
         }
         at = above.parent().cloned();
     }

@@ -17,9 +17,10 @@ use std::ops::{AsyncFnOnce, Deref};
 use std::panic::Location;
 use std::sync::Arc;
 
-use super::handle::{closed, spawn_raw};
+use super::handle::{Options, closed, spawn_raw};
 use super::joining::{Joining, Opened};
-use super::{BodyOutput, Nursery, TaskOutput};
+use super::start::start_raw;
+use super::{BodyOutput, Nursery, StartError, Started, TaskOutput};
 use crate::task::Task;
 
 /// As [`nursery`](crate::nursery), with children that borrow from `env`.
@@ -91,10 +92,27 @@ impl<'s, T, E: Send + 'static> Scope<'s, T, E> {
         <F::Output as TaskOutput<E>>::Value: Send + 's,
     {
         // SAFETY: the future and its value are `Send`, and what they borrow for `'s` is `env` (E1).
-        match unsafe { spawn_raw::<F, E>(self.nursery.node(), future, None, Location::caller()) } {
+        match unsafe { spawn_raw::<F, E>(self.nursery.node(), future, Options::at(Location::caller())) } {
             Ok(task) => task,
             Err(_) => closed(),
         }
+    }
+
+    /// As [`Nursery::start`], for a child that may borrow from [`env`](Self::env).
+    #[track_caller]
+    pub fn start<C, F, Fut>(
+        &self,
+        child: F,
+    ) -> impl Future<Output = Result<C, StartError<E>>> + use<'s, C, T, E, F, Fut>
+    where
+        C: Send + 's,
+        F: FnOnce(Started<C>) -> Fut,
+        Fut: Future + Send + 's,
+        Fut::Output: TaskOutput<E>,
+    {
+        let options = Options::at(Location::caller());
+        // SAFETY: the future and its value are `Send`, and what they borrow for `'s` is `env` (E1).
+        unsafe { start_raw(Arc::clone(self.nursery.node()), child, options) }
     }
 
     /// The nursery itself, for children that own what they use, and for code that wants a [`Nursery`].

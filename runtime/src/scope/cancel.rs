@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::node::flag::{CANCELLED, CUT_ON_STOP, EFFECTIVE, HOLDER, SHIELD, STOPPING};
-use super::node::{Inner, Node};
+use super::node::{Inner, Node, Relay};
 use super::reason::{CancelReason, CancelSource};
 use crate::primitives::MutexGuard;
 use crate::primitives::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
@@ -44,6 +44,7 @@ impl Node {
     /// Wakes everything below a node whose `EFFECTIVE` has just been set.
     fn spread(self: &Arc<Self>) {
         let mut todo = Vec::new();
+        let mut relays = Vec::from_iter(self.relay());
         wake_tasks(self).collect(self, &mut todo);
         while let Some(node) = todo.pop() {
             let inner = node.inner.lock();
@@ -51,6 +52,7 @@ impl Node {
             if flags & (EFFECTIVE | SHIELD) == 0 {
                 node.flags.fetch_or(EFFECTIVE, AcqRel);
                 drop(inner);
+                relays.extend(node.relay());
                 wake_tasks(&node).collect(&node, &mut todo);
             } else if flags & HOLDER == 0 {
                 // Cancelled before; but the holders below owe an answer to this cancel, too.
@@ -65,6 +67,13 @@ impl Node {
                 node.notify_owner();
             }
         }
+        relays.into_iter().for_each(|(relay, reason)| relay.cancelled(reason));
+    }
+
+    /// What is to be told that the node is effectively cancelled; read after it was marked.
+    fn relay(&self) -> Option<(Arc<dyn Relay>, CancelReason)> {
+        let relay = self.inner.lock().extra.as_ref()?.relay.clone()?;
+        Some((relay, self.reason()))
     }
 
     /// The soft cancel: `until_stopping` below ends now; after `grace` the node is cancelled.

@@ -133,8 +133,18 @@ pub(crate) struct Extra {
     /// What `nursery_with` lends to the children.
     pub(crate) env: Option<Arc<dyn Any + Send + Sync>>,
     pub(crate) name: Option<Arc<str>>,
+    /// Is told when this node is effectively cancelled.
+    pub(crate) relay: Option<Arc<dyn Relay>>,
+    /// Runs when the task of this node has ended.
+    pub(crate) at_end: Option<Box<dyn FnOnce() + Send>>,
     /// Of a node with `BINDS`.
     pub(crate) binding: Option<Binding>,
+}
+
+/// Passes a cancellation on to where the tree does not lead.
+pub(crate) trait Relay: Send + Sync {
+    /// The node is effectively cancelled. May be called more than once; no lock of a node is held.
+    fn cancelled(&self, reason: CancelReason);
 }
 
 // SAFETY: the raw parts are `links` (N1: under the parent's lock), the lists (under the own lock) and `place`, whose pointers

@@ -263,8 +263,13 @@ unsafe fn finish<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, outcome
 pub(super) unsafe fn end(task: NonNull<Header>) {
     // SAFETY: T1, T2: until `leave` below.
     let (header, base) = unsafe { (task.as_ref(), task.as_ref().base) };
+    let mut at_end = None;
     if let Some(own) = header.own_node() {
-        let panic = own.inner.lock().extra.as_mut().and_then(|extra| extra.panic.take());
+        let panic = {
+            let mut inner = own.inner.lock();
+            at_end = inner.extra.as_mut().and_then(|extra| extra.at_end.take());
+            inner.extra.as_mut().and_then(|extra| extra.panic.take())
+        };
         if let Some(panic) = panic {
             // SAFETY: T2; the base is in an `Arc`.
             let base = unsafe {
@@ -285,6 +290,9 @@ pub(super) unsafe fn end(task: NonNull<Header>) {
         let waker = unsafe { &*header.join_waker.get() };
         let woken = catch_unwind(AssertUnwindSafe(|| waker.as_ref().map(std::task::Waker::wake_by_ref)));
         drop_payload(woken.err());
+    }
+    if let Some(at_end) = at_end {
+        at_end();
     }
     // SAFETY: the task's reference to itself (T1) and its count in the nursery (T2), each given up once, in this order.
     unsafe {

@@ -159,6 +159,11 @@ impl Header {
                 Arc::from_raw(own)
             };
         }
+        self.adopt_node(Node::unattached(flag::TASK_ROOT))
+    }
+
+    /// Makes `node`, which hangs nowhere yet, the task's own. Called by the holder of `RUNNING`, when the task has none.
+    pub(crate) fn adopt_node(&self, node: Arc<Node>) -> Arc<Node> {
         let waker = waker::waker(self);
         // SAFETY: T2: the base is alive, and it is in an `Arc`.
         let base = unsafe {
@@ -167,7 +172,6 @@ impl Header {
         };
         // SAFETY: the holder of `RUNNING` calls, so the task has not ended.
         let runtime = unsafe { self.runtime() };
-        let node = Node::unattached(flag::TASK_ROOT);
         node.inner.lock().owner = Some(waker);
         node.attach(Place { parent: Some(base), runtime, task: NonNull::from(self), task_id: self.id });
         let request = self.own.swap(Arc::into_raw(Arc::clone(&node)).cast_mut(), AcqRel);
