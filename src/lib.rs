@@ -37,6 +37,7 @@
 //! | values that belong to a task, a run, a place in the tree | [`task_local!`], [`RunVar`], [`TreeVar`] |
 //! | tasks that talk to each other | [`sync`] |
 //! | sockets | [`io`]; signals of the system: [`signal`] |
+//! | seeing what goes on | [`current_task`], [`Instrument`], [`Observer`] |
 //! | leaf operations and drivers of your own | [`lowlevel`] |
 //!
 //! # Features

@@ -168,6 +168,13 @@ pub(crate) fn task(operation: &str) -> NonNull<Header> {
     NonNull::new(CONTEXT.with(|context| context.task.get()).cast_mut()).unwrap_or_else(|| outside(operation))
 }
 
+/// Calls `f` with the task that is being polled, as `task` gave it.
+pub(crate) fn with_current<R>(task: NonNull<Header>, f: impl FnOnce(&Header) -> R) -> R {
+    debug_assert_eq!(task.as_ptr().cast_const(), CONTEXT.with(|context| context.task.get()));
+    // SAFETY: C1: it is being polled further up this stack.
+    f(unsafe { task.as_ref() })
+}
+
 /// Whether the task that is being polled has been woken meanwhile, and so will be polled again.
 pub(crate) fn task_is_due() -> bool {
     let task = CONTEXT.with(|context| context.task.get());

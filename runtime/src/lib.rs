@@ -52,3 +52,4 @@ pub use scope::{
 };
 pub use task::{Task, TaskId};
 pub use time::{Clock, Sleep, now, sleep, sleep_forever, sleep_until};
+pub use watch::{Instrument, Moment, Observer, TaskInfo, current_task};

@@ -13,13 +13,14 @@ use crate::blocking::{Limits, Pool};
 use crate::context;
 use crate::primitives::Mutex;
 use crate::primitives::thread::{self, JoinHandle};
-use crate::scheduler::{Shared, Worker, cpus};
+use crate::scheduler::{How, Shared, Worker, cpus};
 use crate::scope::Node;
 use crate::scope::node::Place;
 use crate::signals;
 use crate::task::cell::{self, Birth, Settle};
 use crate::task::{Header, Task, TaskId};
 use crate::time::{Clock, Time};
+use crate::watch::{Instrument, Observer};
 
 /// Runs `main` on a runtime with the default settings: as many workers as the process may use CPUs.
 ///
@@ -72,9 +73,15 @@ impl Runtime {
             max_blocking_threads: 512,
             blocking_keep_alive: Duration::from_secs(10),
             budget: 128,
+            instruments: Vec::new(),
             signals: true,
             signal_grace: Duration::from_secs(8),
         }
+    }
+
+    /// A handle for other threads to look at what runs here.
+    pub fn observer(&self) -> Observer {
+        self.shared.observer()
     }
 
     /// How many workers it has, the calling thread of `run` included.
@@ -117,15 +124,18 @@ fn run_main<F: Future>(worker: &Worker, signal_grace: Option<Duration>, main: F)
     let id = crate::scheduler::next_id();
     let watched = signal_grace.map(|grace| signals::watch(&root, grace));
     let present = worker.shared().present.begin(&root);
+    worker.shared().watch.run_begins();
     let birth = Birth { base: NonNull::from(&*root), id, spawned_at: Location::caller(), main: true };
     // SAFETY: the main task is polled on this thread only (`main`), and has ended when `run_main` below returns.
     let mut task = unsafe {
         let header = cell::new::<F, Main>(main, birth);
         let task = Task::<F::Output>::new(header);
+        worker.shared().watch.queued(header.as_ref(), How::Spawn);
         worker.run_main(header);
         task
     };
     root.detach(); // A stop or cancel that is under way finds nobody.
+    worker.shared().watch.run_ends();
     let panic = root.inner.lock().extra.as_mut().and_then(|extra| extra.panic.take());
     let ended = catch_unwind(AssertUnwindSafe(|| drop(present)));
     if let Some(panic) = panic.or(ended.err()) {
@@ -187,6 +197,7 @@ pub struct Builder {
     max_blocking_threads: usize,
     blocking_keep_alive: Duration,
     budget: u32,
+    instruments: Vec<Arc<dyn Instrument>>,
     signals: bool,
     signal_grace: Duration,
 }
@@ -272,6 +283,12 @@ impl Builder {
         self
     }
 
+    /// Installs an instrument from the beginning. The same one twice counts once.
+    pub fn instrument<I: Instrument>(mut self, instrument: Arc<I>) -> Self {
+        self.instruments.push(instrument);
+        self
+    }
+
     /// Starts the workers.
     ///
     /// # Errors
@@ -291,6 +308,9 @@ impl Builder {
         };
         let (shared, workers) = Shared::new(workers, Time::new(self.clock), Pool::new(limits), self.budget);
         shared.time.attach(&shared);
+        for instrument in self.instruments {
+            shared.watch.add_instrument(instrument);
+        }
         let mut workers = workers.into_iter();
         let mut runtime = Runtime { shared, first: Mutex::new(workers.next()), threads: Vec::new(), signal_grace };
         for worker in workers {

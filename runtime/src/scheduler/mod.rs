@@ -29,7 +29,7 @@ mod worker;
 
 use std::io;
 use std::ptr::{self, NonNull};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use crossbeam_deque::{Injector, Stealer};
 use crossbeam_utils::CachePadded;
@@ -41,7 +41,7 @@ use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, Seq
 use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicUsize, fence};
 use crate::task::{Header, TaskId};
 use crate::time::{Shard, Time};
-use crate::watch::Present;
+use crate::watch::{Present, Turn, Watch};
 use driver::Driver;
 use idle::Idle;
 use parker::Parker;
@@ -86,6 +86,8 @@ pub(crate) struct Shared {
     pub(crate) pool: Pool,
     pub(crate) budget: u32,
     pub(crate) present: Present,
+    pub(crate) watch: Watch,
+    pub(crate) this: Weak<Shared>,
 }
 
 /// What others may touch of a worker.
@@ -116,7 +118,7 @@ impl Shared {
                 shard: Arc::default(),
             })
         });
-        let shared = Arc::new(Self {
+        let shared = Arc::new_cyclic(|this| Self {
             remotes: remotes.collect(),
             inject: Injector::new(),
             idle: Idle::new(workers),
@@ -133,6 +135,8 @@ impl Shared {
             pool,
             budget,
             present: Present::default(),
+            watch: Watch::default(),
+            this: this.clone(),
         });
         let workers = deques
             .into_iter()
@@ -222,7 +226,11 @@ pub(crate) fn next_id() -> TaskId {
 /// The caller owns the task's queue entry, which is used up.
 pub(crate) unsafe fn enqueue(task: NonNull<Header>, how: How) {
     // SAFETY: a task with an outstanding queue entry has not ended (`task` T1), nor has its run.
-    let (main, runtime) = unsafe { (task.as_ref().is_main(), task.as_ref().runtime()) };
+    let (main, runtime) = unsafe {
+        let runtime = task.as_ref().runtime();
+        runtime.as_ref().watch.queued(task.as_ref(), how);
+        (task.as_ref().is_main(), runtime)
+    };
     context::worker(|worker| {
         match worker.filter(|worker| ptr::eq(worker.shared(), runtime.as_ptr())) {
             Some(worker) if main => worker.shared().enqueue_main(),
@@ -246,6 +254,11 @@ pub(crate) unsafe fn enqueue(task: NonNull<Header>, how: How) {
 }
 
 impl Shared {
+    /// What a worker takes along into the next poll.
+    fn turn(&self) -> Turn {
+        Turn { budget: self.budget, watched: self.watch.on() }
+    }
+
     fn enqueue_main(&self) {
         // The task itself is known to worker 0. Release pairs with the swap in `Worker::run_main`.
         self.main_due.store(true, Release);

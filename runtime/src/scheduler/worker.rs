@@ -87,7 +87,7 @@ impl Worker {
                     }
                     self.stir();
                     // SAFETY: `main_due` stands for the main task's one queue entry.
-                    unsafe { cell::run(main, self.shared.budget) };
+                    unsafe { cell::run(main, self.shared.turn()) };
                 }
                 due
             },
@@ -114,9 +114,9 @@ impl Worker {
                     mode = self.found(mode);
                     self.stir();
                     // SAFETY: `Queued` is the task's queue entry.
-                    unsafe { cell::run(task.0, self.shared.budget) };
+                    unsafe { cell::run(task.0, self.shared.turn()) };
                 } else if !ended() {
-                    mode = self.sleep(mode);
+                    mode = if self.shared.watch.on() == 0 { self.sleep(mode) } else { self.sleep_watched(mode) };
                 }
             }
             let _ = self.found(mode);
@@ -243,6 +243,16 @@ impl Worker {
 
     fn fire_timers(&self) {
         self.remote().shard.fire_due(&self.shared.time);
+    }
+
+    /// Sleeps, and tells of it. Told before it lies down: what a hook has woken lies in this worker's own queue, where nobody else looks.
+    fn sleep_watched(&self, mode: Mode) -> Mode {
+        let timeout = self.remote().shard.next().and_then(|next| self.shared.time.sleep_time(next));
+        self.shared.watch.wait_begins(timeout);
+        let idle = self.deque.is_empty() && self.remote().lifo.load(Relaxed).is_null();
+        let mode = if idle { self.sleep(mode) } else { mode };
+        self.shared.watch.wait_ends();
+        mode
     }
 
     /// Sleeps until there is something to do. The worker's own queue and slot are empty.

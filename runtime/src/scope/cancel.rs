@@ -100,16 +100,21 @@ impl Node {
     }
 }
 
-/// Wakes the suspended tasks of `node`; the lock is let go between batches and handed out at the end.
+/// Wakes the suspended tasks of `node`; the lock is let go between batches and handed out at the end. Tasks are queued outside it (`watch` W2);
+/// none joins meanwhile, because the node is cancelled (N3).
 fn wake_tasks(node: &Arc<Node>) -> Woken<'_> {
+    let mut due = Vec::new();
     loop {
         let mut inner = node.inner.lock();
-        for _ in 0..WAKES_PER_LOCK {
-            match inner.tasks.front() {
-                Some(task) => task::wake_and_unlink(&mut inner, task),
-                None => return Woken(inner),
-            }
+        if inner.tasks.is_empty() {
+            return Woken(inner);
         }
+        for _ in 0..WAKES_PER_LOCK {
+            let Some(task) = inner.tasks.front() else { break };
+            due.extend(task::wake_and_unlink(&mut inner, task));
+        }
+        drop(inner);
+        due.drain(..).for_each(task::Due::enqueue);
     }
 }
 

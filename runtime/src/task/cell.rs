@@ -31,6 +31,7 @@ use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicU32};
 use crate::scheduler::{self, How};
 use crate::scope::guard::Settled;
 use crate::scope::{Cancelled, Node};
+use crate::watch::{self, Turn};
 
 /// What becomes of a future's output: the value for the handle, and the error for the nursery.
 pub(crate) trait Settle<O> {
@@ -41,11 +42,12 @@ pub(crate) trait Settle<O> {
 }
 
 pub(crate) struct VTable {
-    poll: unsafe fn(NonNull<Header>, u32),
+    poll: unsafe fn(NonNull<Header>, Turn),
     /// Moves the output to `*mut Result<V, Cancelled>`.
     read_output: unsafe fn(NonNull<Header>, *mut ()),
     drop_output: unsafe fn(NonNull<Header>),
     free: unsafe fn(NonNull<Header>),
+    pub(super) type_name: fn() -> &'static str,
 }
 
 #[repr(C)]
@@ -88,6 +90,7 @@ where
                 read_output: read_output::<F, S>,
                 drop_output: drop_output::<F, S>,
                 free: free::<F, S>,
+                type_name: std::any::type_name::<F>,
             },
             base: birth.base,
             own: AtomicPtr::new(ptr::null_mut()),
@@ -114,11 +117,11 @@ where
 /// # Safety
 ///
 /// The caller owns the task's queue entry, which is used up.
-pub(crate) unsafe fn run(task: NonNull<Header>, budget: u32) {
+pub(crate) unsafe fn run(task: NonNull<Header>, turn: Turn) {
     // SAFETY: a task in a queue has not ended (T1).
     unsafe {
         task.as_ref().state.start_running();
-        (task.as_ref().vtable.poll)(task, budget);
+        (task.as_ref().vtable.poll)(task, turn);
     }
 }
 
@@ -159,7 +162,7 @@ enum Outcome<O> {
     Cut,
 }
 
-unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, budget: u32) {
+unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Turn) {
     // SAFETY: `RUNNING` is ours (caller), so the task has not ended (T1).
     let header = unsafe { task.as_ref() };
     if header.has_request() {
@@ -168,7 +171,8 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, budget: u
     let node = header.own_node().map_or(header.base(), ptr::from_ref);
     // SAFETY: T2, T6.
     let node = unsafe { &*node };
-    let again = context::with_task(task, node, budget, || {
+    let again = context::with_task(task, node, turn.budget, || {
+        watch::step_begins(header, turn);
         let waker = waker_ref(header);
         let mut cx = Context::from_waker(&waker);
         // SAFETY: `RUNNING` is ours (T4); the future never moves: it lies in the cell.
@@ -177,10 +181,13 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, budget: u
             Ok(Poll::Ready(output)) => Outcome::Output(output),
             Err(panic) => Outcome::Panic(panic),
             Ok(Poll::Pending) if is_cut(header, &cx) => Outcome::Cut,
-            Ok(Poll::Pending) => return header.state.stop_running() == Stopped::Again,
+            Ok(Poll::Pending) => {
+                watch::step_ends(header, turn);
+                return header.state.stop_running() == Stopped::Again;
+            }
         };
         // SAFETY: `RUNNING` is ours, and the future has not been finished before.
-        unsafe { finish::<F, S>(task, outcome) };
+        unsafe { finish::<F, S>(task, outcome, turn) };
         false
     });
     if again {
@@ -205,7 +212,7 @@ fn is_cut(header: &Header, cx: &Context<'_>) -> bool {
 }
 
 /// The future has ended, one way or another.
-unsafe fn finish<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, outcome: Outcome<F::Output>) {
+unsafe fn finish<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, outcome: Outcome<F::Output>, turn: Turn) {
     // SAFETY: `RUNNING` is ours.
     let header = unsafe { task.as_ref() };
     // SAFETY: T2; the base is in an `Arc`.
@@ -251,6 +258,7 @@ unsafe fn finish<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, outcome
     // SAFETY: T4; the stage is `Empty`, so nothing is dropped here. Then the future's own token goes, exactly once.
     unsafe {
         set_stage::<F, S>(task, Stage::Ended(result));
+        watch::step_ends(header, turn);
         super::leave(task);
     }
 }
@@ -281,6 +289,7 @@ pub(super) unsafe fn end(task: NonNull<Header>) {
         own.detach_task();
     }
     unregister(header);
+    watch::exits(header);
     let completed = header.state.complete();
     if !completed.has_handle {
         // SAFETY: without a handle the output is ours.

@@ -129,6 +129,18 @@ impl Header {
         self.own_node()?.inner.lock().extra.as_ref()?.name.clone()
     }
 
+    /// The task that opened the nursery which this task is in. Called while the task has not ended.
+    pub(crate) fn parent(&self) -> Option<TaskId> {
+        // SAFETY: T2, and every base has a place. The root of a run is no task's.
+        let place = unsafe { self.base.as_ref() }.place().expect("a task's base is attached");
+        place.parent.is_some().then_some(place.task_id)
+    }
+
+    /// The name of the future's type.
+    pub(crate) fn type_name(&self) -> fn() -> &'static str {
+        self.vtable.type_name
+    }
+
     /// The runtime of a task that has not ended.
     ///
     /// # Safety
@@ -245,15 +257,28 @@ pub(crate) unsafe fn leave(task: NonNull<Header>) {
     }
 }
 
-/// Wakes the first suspended task of a node that is being cancelled and takes it out of the list.
-pub(crate) fn wake_and_unlink(inner: &mut Inner, task: NonNull<Header>) {
+/// A task that was woken and is to be queued; the right to do so, and the duty.
+#[must_use]
+pub(crate) struct Due(NonNull<Header>);
+
+impl Due {
+    /// Queues the task. Not under a lock: that there is something to run may be told to foreign code (`watch` W2).
+    pub(crate) fn enqueue(self) {
+        // SAFETY: the queue entry is ours (`wake_and_unlink`), so the task has not ended.
+        unsafe { scheduler::enqueue(self.0, How::Wake) };
+    }
+}
+
+/// Takes a suspended task of a node that is being cancelled out of the list and marks it as woken.
+pub(crate) fn wake_and_unlink(inner: &mut Inner, task: NonNull<Header>) -> Option<Due> {
     // SAFETY: T3: the task is in this list and the lock is held (`inner`), so it has not ended. Woken before `linked` is cleared,
     // because a task that finds it cleared ends without this lock.
     unsafe {
         inner.tasks.remove(task);
-        task.as_ref().wake();
+        let due = task.as_ref().state.notify() == Notify::Enqueue;
         // Release pairs with the acquire in `unregister`.
         task.as_ref().linked.store(false, Release);
+        due.then_some(Due(task))
     }
 }
 

@@ -2,8 +2,185 @@
 //!
 //! | file | duty |
 //! | --- | --- |
+//! | `mod` (here) | which of it is switched on, and the doors that the scheduler and the tasks call |
 //! | `present` | the run that a runtime has under way |
+//! | `info` | what one may know of a task; `current_task` |
+//! | `instrument` | hooks of the user's, called as things happen |
+//! | `observer` | the handle through which other threads look |
+//!
+//! Invariants:
+//! - **W1** Each door begins with one relaxed load of `on`; if it is zero nothing else happens.
+//! - **W2** No lock of the runtime is held where a hook is called: hooks are foreign code and may do what any code on their thread may. So tasks that
+//!   a cancel wakes under a node's lock are queued after it.
+//! - **W3** For each task, the hooks are called in the order spawned, (scheduled, before step, after step)…, exited; "scheduled" before the task is in a
+//!   queue, the steps by the holder of `RUNNING`, "exited" before the task leaves its nursery.
+#![allow(unsafe_code)]
 
+mod info;
+mod instrument;
+mod observer;
 mod present;
 
+use std::ptr::NonNull;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+pub use info::{TaskInfo, current_task};
+pub use instrument::{Instrument, Moment};
+pub use observer::Observer;
 pub(crate) use present::Present;
+
+use crate::scheduler::{How, Shared};
+use crate::task::Header;
+use instrument::Instruments;
+
+/// Bits of `Watch::on`.
+pub(crate) mod on {
+    /// There are instruments.
+    pub(crate) const INSTRUMENTS: u32 = 1;
+}
+
+/// What is switched on, of one runtime.
+#[derive(Default)]
+pub(crate) struct Watch {
+    /// See W1. (The standard atomic: nothing hangs on its order.)
+    on: AtomicU32,
+    pub(crate) instruments: Instruments,
+}
+
+impl Watch {
+    /// The bits of what is on.
+    #[inline]
+    pub(crate) fn on(&self) -> u32 {
+        self.on.load(Relaxed)
+    }
+
+    fn switch(&self, bit: u32, on: bool) {
+        if on {
+            self.on.fetch_or(bit, Relaxed);
+        } else {
+            self.on.fetch_and(!bit, Relaxed);
+        }
+    }
+
+    /// A task is about to be queued, for the first time or again. The caller owns its queue entry.
+    #[inline]
+    pub(crate) fn queued(&self, task: &Header, how: How) {
+        if self.on() != 0 {
+            self.tell_queued(task, how);
+        }
+    }
+
+    #[cold]
+    fn tell_queued(&self, task: &Header, how: How) {
+        if self.on() & on::INSTRUMENTS == 0 {
+            return;
+        }
+        let info = TaskInfo::of(task);
+        if how == How::Spawn {
+            self.tell("task_spawned", |hooks, at| hooks.task_spawned(at, &info));
+        }
+        self.tell("task_scheduled", |hooks, at| hooks.task_scheduled(at, &info));
+    }
+
+    /// A run begins.
+    pub(crate) fn run_begins(&self) {
+        if self.on() & on::INSTRUMENTS != 0 {
+            self.tell("before_run", |hooks, at| hooks.before_run(at));
+        }
+    }
+
+    /// A run has ended, all its tasks have.
+    pub(crate) fn run_ends(&self) {
+        if self.on() & on::INSTRUMENTS != 0 {
+            self.tell("after_run", |hooks, at| hooks.after_run(at));
+        }
+    }
+
+    /// A worker is about to sleep, for `timeout` at most.
+    pub(crate) fn wait_begins(&self, timeout: Option<Duration>) {
+        if self.on() & on::INSTRUMENTS != 0 {
+            self.tell("before_io_wait", |hooks, at| hooks.before_io_wait(at, timeout));
+        }
+    }
+
+    /// A worker is up again.
+    pub(crate) fn wait_ends(&self) {
+        if self.on() & on::INSTRUMENTS != 0 {
+            self.tell("after_io_wait", |hooks, at| hooks.after_io_wait(at));
+        }
+    }
+}
+
+/// What a worker takes along into the poll of a task.
+#[derive(Clone, Copy)]
+pub(crate) struct Turn {
+    /// How many operations the task may do.
+    pub(crate) budget: u32,
+    /// `Watch::on` when it began.
+    pub(crate) watched: u32,
+}
+
+/// The poll of `task` begins; the caller holds `RUNNING`, and the context is set.
+#[inline]
+pub(crate) fn step_begins(task: &Header, turn: Turn) {
+    if turn.watched != 0 {
+        begin(task);
+    }
+}
+
+/// The poll of `task` is over, but the caller still holds `RUNNING`.
+#[inline]
+pub(crate) fn step_ends(task: &Header, turn: Turn) {
+    if turn.watched != 0 {
+        end(task);
+    }
+}
+
+/// `task` has ended, but has not left its nursery.
+#[inline]
+pub(crate) fn exits(task: &Header) {
+    // SAFETY: the task has not left its nursery, so it counts as not ended.
+    let watch = unsafe { &task.runtime().as_ref().watch };
+    if watch.on() != 0 {
+        exited(watch, task);
+    }
+}
+
+#[cold]
+fn begin(task: &Header) {
+    with_watch(task, |watch| {
+        if watch.on() & on::INSTRUMENTS == 0 {
+            return;
+        }
+        let info = TaskInfo::of(task);
+        watch.tell("before_task_step", |hooks, at| hooks.before_task_step(at, &info));
+    });
+}
+
+#[cold]
+fn end(task: &Header) {
+    with_watch(task, |watch| {
+        if watch.on() & on::INSTRUMENTS == 0 {
+            return;
+        }
+        let info = TaskInfo::of(task);
+        watch.tell("after_task_step", |hooks, at| hooks.after_task_step(at, &info));
+    });
+}
+
+#[cold]
+fn exited(watch: &Watch, task: &Header) {
+    if watch.on() & on::INSTRUMENTS != 0 {
+        let info = TaskInfo::of(task);
+        watch.tell("task_exited", |hooks, at| hooks.task_exited(at, &info));
+    }
+}
+
+fn with_watch(task: &Header, f: impl FnOnce(&Watch)) {
+    // SAFETY: the caller holds `RUNNING`, so the task has not ended.
+    let shared: NonNull<Shared> = unsafe { task.runtime() };
+    // SAFETY: as above: nor has its run.
+    f(&unsafe { shared.as_ref() }.watch);
+}
