@@ -34,6 +34,7 @@
 //! | many futures on all workers, with a limit | [`parallel`] |
 //! | time | [`sleep`], [`sleep_until`], [`now`], [`Clock`] |
 //! | code that blocks | [`blocking`] |
+//! | so many at once | [`CapacityLimiter`] |
 //! | values that belong to a task, a run, a place in the tree | [`task_local!`], [`RunVar`], [`TreeVar`] |
 //! | tasks that talk to each other | [`sync`] |
 //! | sockets | [`io`]; signals of the system: [`signal`] |

@@ -11,6 +11,7 @@
 //! | `tests/nursery.rs` | the counts behind a nursery's join |
 //! | `tests/cancel.rs` | cancel against suspension, attaching and guards |
 //! | `tests/timer.rs` | timer against completion |
+//! | `tests/limiter.rs` | the capacity limiter |
 //! | `tests/sync.rs` | events and channels |
 //! | `tests/whole.rs` | the whole runtime, through its public interface |
 #![cfg(loom)]

@@ -15,6 +15,7 @@ mod checkpoint;
 #[doc(hidden)]
 pub mod combine;
 mod context;
+mod limiter;
 mod list;
 mod local;
 pub mod lowlevel;
@@ -40,6 +41,9 @@ mod watch;
 
 pub use blocking::blocking;
 pub use checkpoint::checkpoint;
+pub use limiter::{
+    AlreadyBorrowing, Borrower, CapacityLimiter, LimiterGuard, LimiterStatistics, OwnedLimiterGuard, TryAcquireError,
+};
 pub use local::{LocalKey, LocalScope, RunVar, RunVarToken, TreeScope, TreeVar};
 pub use nursery::{
     AnyError, BodyOutput, Closed, ErrorGroup, Failure, Leaf, Leaves, Nursery, NurseryError, Origin, Scope, StartError,

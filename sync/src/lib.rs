@@ -3,6 +3,7 @@
 //! | type | what it is for |
 //! | --- | --- |
 //! | [`Event`] | something happens once, and any number of tasks wait for it |
+//! | [`CapacityLimiter`] | so many at once; the number may change |
 //! | [`channel::bounded`] | messages from many tasks to many tasks, with back-pressure |
 //! | [`channel::oneshot()`] | one message from one task to another |
 //!
@@ -27,3 +28,6 @@ pub mod event;
 pub mod models;
 
 pub use event::Event;
+pub use trioxide_runtime::{
+    AlreadyBorrowing, Borrower, CapacityLimiter, LimiterGuard, LimiterStatistics, OwnedLimiterGuard, TryAcquireError,
+};
