@@ -18,6 +18,7 @@ mod blocking;
 mod cancel;
 mod fork_join;
 mod memory;
+mod scopes;
 mod spawn;
 mod tcp;
 mod timers;
@@ -39,6 +40,12 @@ pub static ROWS: &[Row] = &[
     timers::SLEEP_100K,
     timers::TIMEOUT_SEQ,
     timers::TIMEOUT_PAR,
+    scopes::SCOPE_READY,
+    scopes::SCOPE_WAKE,
+    scopes::DEADLINE_READY,
+    scopes::FINALLY,
+    scopes::NURSERY_EMPTY,
+    scopes::NURSERY_ONE,
     cancel::CANCEL,
     cancel::CANCEL_SLEEP,
     blocking::BLOCKING_SEQ,
