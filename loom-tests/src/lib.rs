@@ -9,6 +9,7 @@
 //! | `tests/idle.rs` | idle and park |
 //! | `tests/sentry.rs` | who watches the workers that run |
 //! | `tests/nursery.rs` | the counts behind a nursery's join |
+//! | `tests/start.rs` | starting a child against cancels of either side |
 //! | `tests/cancel.rs` | cancel against suspension, attaching and guards |
 //! | `tests/timer.rs` | timer against completion |
 //! | `tests/limiter.rs` | the capacity limiter |

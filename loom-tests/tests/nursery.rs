@@ -10,7 +10,7 @@ use loom::sync::atomic::AtomicU32;
 use loom::sync::atomic::Ordering::{AcqRel, Relaxed};
 use loom::thread;
 use trioxide_loom::explore;
-use trioxide_runtime::models::Live;
+use trioxide_runtime::models::{Left, Live};
 
 const PARTS: usize = 3;
 
@@ -20,6 +20,8 @@ struct Nursery {
     /// What each part leaves behind, and whoever closes the nursery reads.
     traces: [UnsafeCell<bool>; PARTS],
     closed: AtomicU32,
+    /// How often the services were sent home.
+    sent_home: AtomicU32,
     /// As `Header::joins`: one token of the task's future, one of the nursery.
     joins: AtomicU32,
     ended: AtomicU32,
@@ -31,6 +33,7 @@ impl Nursery {
             live: Live::with_body(),
             traces: std::array::from_fn(|_| UnsafeCell::new(false)),
             closed: AtomicU32::new(0),
+            sent_home: AtomicU32::new(0),
             joins: AtomicU32::new(2),
             ended: AtomicU32::new(0),
         })
@@ -40,10 +43,39 @@ impl Nursery {
     fn work_and_leave(&self, part: usize) {
         // SAFETY: loom checks the access.
         self.traces[part].with_mut(|trace| unsafe { *trace = true });
-        if self.live.leave() {
-            self.closed.fetch_add(1, AcqRel);
-            self.traces.iter().for_each(|trace| trace.with(|_| ()));
-            self.give_token_back();
+        if self.live.leave() == Left::Nothing {
+            self.close();
+        }
+    }
+
+    fn close(&self) {
+        self.closed.fetch_add(1, AcqRel);
+        self.traces.iter().for_each(|trace| trace.with(|_| ()));
+        self.give_token_back();
+    }
+
+    /// The ordinary part numbered `part` leaves a nursery that has services; the last sends them home.
+    fn leave_services(&self, part: usize) {
+        // SAFETY: loom checks the access.
+        self.traces[part].with_mut(|trace| unsafe { *trace = true });
+        match self.live.leave() {
+            Left::Open => {}
+            Left::Nothing => self.close(),
+            Left::Services => {
+                assert_eq!(self.closed.load(Relaxed), 0, "the caretaker's count keeps the nursery");
+                self.sent_home.fetch_add(1, AcqRel);
+                self.leave_as_service(None);
+            }
+        }
+    }
+
+    fn leave_as_service(&self, part: Option<usize>) {
+        if let Some(part) = part {
+            // SAFETY: loom checks the access.
+            self.traces[part].with_mut(|trace| unsafe { *trace = true });
+        }
+        if self.live.leave_service() {
+            self.close();
         }
     }
 
@@ -66,7 +98,7 @@ impl Nursery {
     }
 
     fn is_over(&self) {
-        assert_eq!(self.live.count(), 0);
+        assert_eq!((self.live.ordinary(), self.live.services()), (0, 0));
         assert_eq!(self.closed.load(Relaxed), 1, "closed exactly once");
         assert_eq!(self.ended.load(Relaxed), 1, "the task ended exactly once");
         assert!(!self.live.enter(), "zero is final");
@@ -122,6 +154,67 @@ fn the_openers_token() {
         nursery.give_token_back();
         child.join().unwrap();
         body.join().unwrap();
+        nursery.is_over();
+    });
+}
+
+/// A service ends, and a child, and the body; whoever is the last ordinary part sends home what services there are, and one closes.
+#[test]
+fn services_are_sent_home_once() {
+    explore("nursery: services are sent home", 5, || {
+        let nursery = Nursery::new();
+        assert!(nursery.live.enter_service() && nursery.live.enter());
+        let service = on_thread(&nursery, |nursery| nursery.leave_as_service(Some(1)));
+        let child = on_thread(&nursery, |nursery| nursery.leave_services(2));
+        nursery.leave_services(0);
+        nursery.give_token_back();
+        service.join().unwrap();
+        child.join().unwrap();
+        assert!(nursery.sent_home.load(Relaxed) <= 1);
+        nursery.is_over();
+    });
+}
+
+/// Somebody who counts nowhere adds a service while the last ordinary part leaves: it is in and sent home, or stays out.
+#[test]
+fn a_service_joins_while_the_last_part_leaves() {
+    explore("nursery: a service joins while the last part leaves", 5, || {
+        let nursery = Nursery::new();
+        let joiner = on_thread(&nursery, |nursery| {
+            let joined = nursery.live.enter_service();
+            if joined {
+                nursery.leave_as_service(Some(1));
+            }
+            joined
+        });
+        nursery.leave_services(0);
+        nursery.give_token_back();
+        joiner.join().unwrap();
+        nursery.is_over();
+    });
+}
+
+/// The future of the nursery is forgotten: the end of the opener's future gives up the body's count, while a child ends. The task ends once, after both,
+/// and whoever ends it sees what all have done.
+#[test]
+fn the_join_count_against_forget() {
+    explore("nursery: the join count against forget", 5, || {
+        let nursery = Nursery::new();
+        assert!(nursery.live.enter());
+        let body_open = Arc::new(AtomicU32::new(1));
+        let child = on_thread(&nursery, |nursery| nursery.work_and_leave(1));
+        // A late drop of the future, on another thread, and the end of the task's future: one of the two gives up the body's count.
+        let flag = Arc::clone(&body_open);
+        let body_gone = move |nursery: &Nursery| {
+            if flag.swap(0, AcqRel) == 1 {
+                nursery.work_and_leave(0);
+            }
+        };
+        let late = on_thread(&nursery, body_gone.clone());
+        body_gone(&nursery);
+        nursery.give_token_back();
+        child.join().unwrap();
+        late.join().unwrap();
         nursery.is_over();
     });
 }

@@ -9,13 +9,14 @@ use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use crate::blocking::{Limits, Pool};
+pub use crate::nursery::start::handover::{End, Handover, Set};
 use crate::primitives::atomic::Ordering::Relaxed;
 use crate::scheduler::Shared;
 pub use crate::scheduler::idle::{Idle, Risen};
 pub use crate::scheduler::parker::Parker;
 pub use crate::scheduler::sentry::{Seen, Sentries};
 use crate::scope::guard::Settled;
-pub use crate::scope::live::Live;
+pub use crate::scope::live::{Left, Live};
 use crate::scope::node::{Place, flag};
 use crate::scope::{self, CancelReason, CancelSource};
 pub use crate::task::state::{Completed, HandleStep, Notify, State, Stopped};
@@ -65,6 +66,16 @@ impl Node {
     /// Cancels the scope.
     pub fn cancel(&self) {
         self.0.cancel(CancelReason::of(CancelSource::Explicit));
+    }
+
+    /// Begins to start `child` for a caller that waits at this node: as `start` does.
+    pub fn start(&self, child: &Node) -> Arc<Handover> {
+        let handover = Arc::new(Handover::new(Arc::clone(&child.0)));
+        self.0.inner.lock().extra().relay = Some(Arc::clone(&handover) as _);
+        if self.0.is_effective() {
+            scope::node::Relay::cancelled(&*handover, self.0.reason());
+        }
+        handover
     }
 
     /// Whether a suspension in it is cut.

@@ -125,7 +125,7 @@ fn run_main<F: Future>(worker: &Worker, signal_grace: Option<Duration>, main: F)
     let watched = signal_grace.map(|grace| signals::watch(&root, grace));
     let present = worker.shared().present.begin(&root);
     worker.shared().watch.run_begins();
-    let birth = Birth { base: NonNull::from(&*root), id, spawned_at: Location::caller(), main: true };
+    let birth = Birth { base: NonNull::from(&*root), id, spawned_at: Location::caller(), main: true, service: false };
     // SAFETY: the main task is polled on this thread only (`main`), and has ended when `run_main` below returns.
     let mut task = unsafe {
         let header = cell::new::<F, Main>(main, birth);

@@ -13,11 +13,18 @@ use crate::task::Task;
 pub struct TaskBuilder<'a, E> {
     nursery: &'a Nursery<E>,
     name: Arc<str>,
+    service: bool,
 }
 
 impl<'a, E: Send + 'static> TaskBuilder<'a, E> {
     pub(super) fn new(nursery: &'a Nursery<E>, name: Arc<str>) -> Self {
-        Self { nursery, name }
+        Self { nursery, name, service: false }
+    }
+
+    /// Makes it a service: [`Nursery::service`].
+    pub fn service(mut self) -> Self {
+        self.service = true;
+        self
     }
 
     /// As [`Nursery::spawn`].
@@ -70,6 +77,7 @@ impl<'a, E: Send + 'static> TaskBuilder<'a, E> {
     fn options(self, at: &'static Location<'static>) -> (&'a Nursery<E>, Options) {
         let mut options = Options::at(at);
         options.name = Some(self.name);
+        options.service = self.service;
         (self.nursery, options)
     }
 }

@@ -83,6 +83,46 @@ impl<E: Send + 'static> Nursery<E> {
         TaskBuilder::new(self, name.into())
     }
 
+    /// Starts `future` as a *service*: a child that lives until the body and all ordinary children have ended, and is cancelled then.
+    ///
+    /// So a service serves the others without keeping the nursery open. Its errors and panics count as those of any child; that it is cancelled in the
+    /// end does not. It may spawn ordinary children itself, as long as the nursery is open, and is waited for after its cancellation like everything
+    /// else: its clean-up runs, and can use the nursery no more. After the service nurseries of Trio's users (Trio #1521).
+    ///
+    /// # Panics
+    ///
+    /// If the nursery is closed, or its services have been sent home.
+    ///
+    /// ```
+    /// use std::sync::{Arc, atomic::{AtomicU32, Ordering}};
+    /// use trioxide_runtime::{checkpoint, nursery, run};
+    /// let beats = Arc::new(AtomicU32::new(0));
+    /// let seen = Arc::clone(&beats);
+    /// run(nursery(async |n| {
+    ///     n.service(async move {
+    ///         loop {
+    ///             seen.fetch_add(1, Ordering::Relaxed);
+    ///             checkpoint().await;
+    ///         }
+    ///     });
+    ///     n.spawn(async move { while beats.load(Ordering::Relaxed) < 3 { checkpoint().await } });
+    /// })); // returns when the ordinary child has ended
+    /// ```
+    #[track_caller]
+    pub fn service<F>(&self, future: F) -> Task<<F::Output as TaskOutput<E>>::Value>
+    where
+        F: Future + Send + 'static,
+        F::Output: TaskOutput<E>,
+        <F::Output as TaskOutput<E>>::Value: Send,
+    {
+        let mut options = Options::at(Location::caller());
+        options.service = true;
+        match self.spawn_with(future, options) {
+            Ok(task) => task,
+            Err(_) => closed(),
+        }
+    }
+
     /// Starts a child and waits until it is ready: it says so with [`Started::set`], whose value this gives.
     ///
     /// `child` is called at once with the [`Started`], and gives the future that runs as a child, on any worker. From the beginning the child is the
@@ -197,10 +237,10 @@ impl<E: Send + 'static> Nursery<E> {
         ScopeHandle { node: Arc::clone(&self.node) }
     }
 
-    /// How many children have not ended. A snapshot.
+    /// How many children have not ended, services included. A snapshot.
     #[expect(clippy::len_without_is_empty, reason = "`is_empty` would ask for a decision on a snapshot")]
     pub fn len(&self) -> usize {
-        self.node.live.count().saturating_sub(usize::from(self.node.has(BODY_OPEN)))
+        self.node.live.services() + self.node.live.ordinary().saturating_sub(usize::from(self.node.has(BODY_OPEN)))
     }
 }
 
@@ -213,7 +253,8 @@ impl<E> Clone for Nursery<E> {
 impl<E> fmt::Debug for Nursery<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Nursery")
-            .field("live", &self.node.live.count())
+            .field("children", &self.node.live.ordinary())
+            .field("services", &self.node.live.services())
             .field("cancel_called", &self.node.is_cancelled())
             .finish()
     }
@@ -232,6 +273,7 @@ pub(super) fn closed() -> ! {
 pub(super) struct Options {
     pub(super) name: Option<Arc<str>>,
     at: &'static Location<'static>,
+    pub(super) service: bool,
     /// The node that is to be the child's own, hanging nowhere yet.
     pub(super) own: Option<Arc<Node>>,
     at_end: Option<Box<dyn FnOnce() + Send>>,
@@ -239,7 +281,7 @@ pub(super) struct Options {
 
 impl Options {
     pub(super) fn at(at: &'static Location<'static>) -> Self {
-        Self { name: None, at, own: None, at_end: None }
+        Self { name: None, at, service: false, own: None, at_end: None }
     }
 
     /// Has `act` run when the child has ended, with everything in it; after what was asked for before.
@@ -284,7 +326,8 @@ where
     F: Future,
     F::Output: TaskOutput<E>,
 {
-    if !node.live.enter() {
+    let entered = if options.service { node.live.enter_service() } else { node.live.enter() };
+    if !entered {
         return Err(Closed(future));
     }
     let id = scheduler::next_id();
@@ -293,7 +336,7 @@ where
     unsafe {
         let task = cell::new::<F, Child<E>>(
             future,
-            Birth { base: NonNull::from(&**node), id, spawned_at: options.at, main: false },
+            Birth { base: NonNull::from(&**node), id, spawned_at: options.at, main: false, service: options.service },
         );
         options.give_to(task.as_ref());
         let handle = Task::new(task);

@@ -18,8 +18,9 @@
 //! | `error`, `output` | errors, and what bodies and children may return |
 //!
 //! Invariants:
-//! - **J1** `live` counts the body (while `BODY_OPEN` is set) and every child that has not ended. Each gives its count up once. At zero the nursery
-//!   is closed, by the one who left last, and stays so.
+//! - **J1** `live` counts the body (while `BODY_OPEN` is set) and every child that has not ended, services apart. Each gives its count up once. When body
+//!   and ordinary children are gone, nobody enters any more, and the services are cancelled. At zero the nursery is closed, by the one who left last, and
+//!   stays so.
 //! - **J2** From `open` to `close` the count owns one reference to the node, and one token of the opener's task: so the node is
 //!   there for whoever still counts, and the opener's task does not end before the nursery has closed.
 //! - **J3** `env` is dropped in `close`, after every child's future is gone; the body holds a reference of its own.
@@ -32,6 +33,7 @@ mod joining;
 mod output;
 mod scoped;
 pub(crate) mod start;
+mod statistics;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -45,8 +47,10 @@ pub use joining::nursery;
 pub use output::{BodyOutput, TaskOutput};
 pub use scoped::{Scope, nursery_with};
 pub use start::{StartError, Started};
+pub use statistics::NurseryStatistics;
 
 use crate::context;
+use crate::scope::live::Left;
 use crate::scope::node::Node;
 use crate::scope::node::flag::{BODY_OPEN, CLOSED, HOLDER, ORPHANED, TASK_ROOT};
 use crate::scope::{CancelReason, CancelSource};
@@ -67,12 +71,46 @@ fn open(operation: &str) -> Arc<Node> {
 /// # Safety
 ///
 /// The caller owns a count of `node` (J1).
-pub(crate) unsafe fn leave(node: NonNull<Node>) {
+unsafe fn leave(node: NonNull<Node>) {
     // SAFETY: J2: while we count, the node is there.
-    if unsafe { node.as_ref() }.live.leave() {
+    match unsafe { node.as_ref() }.live.leave() {
+        Left::Open => {}
+        // SAFETY: J1, J2: the last one takes over the count's reference.
+        Left::Nothing => close(unsafe { Arc::from_raw(node.as_ptr().cast_const()) }),
+        Left::Services => {
+            // SAFETY: J2: we count still, with the caretaker's count; and the node is in an `Arc`.
+            let open = unsafe {
+                Arc::increment_strong_count(node.as_ptr());
+                Arc::from_raw(node.as_ptr().cast_const())
+            };
+            open.cancel(CancelReason::of(CancelSource::NurseryClosed));
+            // SAFETY: J1: the caretaker's count.
+            unsafe { leave_service(node) };
+        }
+    }
+}
+
+/// Gives up the count of a service, or the caretaker's; the last closes the nursery.
+///
+/// # Safety
+///
+/// The caller owns that count of `node` (J1).
+unsafe fn leave_service(node: NonNull<Node>) {
+    // SAFETY: J2: while we count, the node is there.
+    if unsafe { node.as_ref() }.live.leave_service() {
         // SAFETY: J1, J2: the last one takes over the count's reference.
         close(unsafe { Arc::from_raw(node.as_ptr().cast_const()) });
     }
+}
+
+/// A child leaves.
+///
+/// # Safety
+///
+/// The caller owns a count of `node` (J1), a service's or another's, as `service` says.
+pub(crate) unsafe fn leave_as(node: NonNull<Node>, service: bool) {
+    // SAFETY: passed on.
+    unsafe { if service { leave_service(node) } else { leave(node) } }
 }
 
 /// The last one has left.

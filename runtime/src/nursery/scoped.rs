@@ -98,6 +98,27 @@ impl<'s, T, E: Send + 'static> Scope<'s, T, E> {
         }
     }
 
+    /// As [`Nursery::service`], for a future that may borrow from [`env`](Self::env).
+    ///
+    /// # Panics
+    ///
+    /// If the nursery is closed, or its services have been sent home.
+    #[track_caller]
+    pub fn service<F>(&self, future: F) -> Task<<F::Output as TaskOutput<E>>::Value>
+    where
+        F: Future + Send + 's,
+        F::Output: TaskOutput<E>,
+        <F::Output as TaskOutput<E>>::Value: Send + 's,
+    {
+        let mut options = Options::at(Location::caller());
+        options.service = true;
+        // SAFETY: as in `spawn`.
+        match unsafe { spawn_raw::<F, E>(self.nursery.node(), future, options) } {
+            Ok(task) => task,
+            Err(_) => closed(),
+        }
+    }
+
     /// As [`Nursery::start`], for a child that may borrow from [`env`](Self::env).
     #[track_caller]
     pub fn start<C, F, Fut>(

@@ -71,7 +71,7 @@ pub(crate) mod flag {
     pub(crate) const BODY_OPEN: u32 = 1 << 10;
     /// A nursery whose body and children have all ended.
     pub(crate) const CLOSED: u32 = 1 << 11;
-    /// A nursery of which some child was cut by cancellation.
+    /// A nursery of which some child, no service, was cut by cancellation.
     pub(crate) const CHILD_CUT: u32 = 1 << 12;
     /// A nursery whose future is gone: nobody will ask for its errors.
     pub(crate) const ORPHANED: u32 = 1 << 13;

@@ -26,6 +26,8 @@ pub enum CancelSource {
     Panicked,
     /// The future that ran the scope or nursery was dropped before its end.
     Dropped,
+    /// The body and the ordinary children of the nursery have ended: its services go home.
+    NurseryClosed,
     /// `stop` was called, and the grace is over.
     Stopped,
     /// The process got a second SIGINT or SIGTERM; the message says which.
@@ -72,6 +74,7 @@ impl fmt::Display for CancelReason {
             CancelSource::Failed => "another task of the nursery failed",
             CancelSource::Panicked => "another task of the nursery panicked",
             CancelSource::Dropped => "the future that ran the scope was dropped",
+            CancelSource::NurseryClosed => "the body and the children of the nursery have ended",
             CancelSource::Stopped => "it was stopped and the grace is over",
             CancelSource::Signal => "the process got a second signal to end",
         };

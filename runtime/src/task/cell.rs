@@ -70,6 +70,8 @@ pub(crate) struct Birth {
     pub(crate) id: TaskId,
     pub(crate) spawned_at: &'static Location<'static>,
     pub(crate) main: bool,
+    /// It counts as a service.
+    pub(crate) service: bool,
 }
 
 /// Makes a task; the caller owns its first queue entry and the handle's reference.
@@ -99,6 +101,7 @@ where
             registered: AtomicBool::new(false),
             linked: AtomicBool::new(false),
             main: birth.main,
+            service: birth.service,
             id: birth.id,
             spawned_at: birth.spawned_at,
             // A run is a world of its own: its main task inherits nothing.
@@ -248,7 +251,8 @@ unsafe fn finish<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, outcome
             None
         }
         Outcome::Cut => {
-            if base.is_effective() {
+            // A service that was cut has taken nothing from what its nursery has to give.
+            if base.is_effective() && !header.is_service() {
                 base.set(crate::scope::node::flag::CHILD_CUT);
             }
             None
@@ -305,8 +309,9 @@ pub(super) unsafe fn end(task: NonNull<Header>) {
     }
     // SAFETY: the task's reference to itself (T1) and its count in the nursery (T2), each given up once, in this order.
     unsafe {
+        let service = header.is_service();
         drop_reference(task);
-        nursery::leave(base);
+        nursery::leave_as(base, service);
     }
 }
 

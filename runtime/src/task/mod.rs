@@ -61,6 +61,7 @@ pub(crate) struct Header {
     registered: AtomicBool,
     linked: AtomicBool,
     main: bool,
+    service: bool,
     id: TaskId,
     spawned_at: &'static Location<'static>,
     /// See `local` V3.
@@ -102,6 +103,11 @@ impl Header {
 
     pub(crate) fn is_main(&self) -> bool {
         self.main
+    }
+
+    /// Whether it counts in its nursery as a service.
+    pub(crate) fn is_service(&self) -> bool {
+        self.service
     }
 
     pub(crate) fn id(&self) -> TaskId {

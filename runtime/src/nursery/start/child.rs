@@ -11,7 +11,6 @@ use std::thread;
 use pin_project_lite::pin_project;
 
 use super::handover::End;
-use super::leave_caller;
 use super::started::Slot;
 use crate::nursery::{TaskOutput, keep_panic};
 use crate::primitives::Mutex;
@@ -56,7 +55,7 @@ impl<T, E, Fut> Child<T, E, Fut> {
         let abandoned = this.slot.handover().is_abandoned(); // Before the drop, which may do just that.
         let dropped = catch_unwind(AssertUnwindSafe(|| this.inside.set(None)));
         match (this.slot.handover().end(), dropped) {
-            (End::Callers, Err(panic)) => keep_panic(&this.slot.caller, panic),
+            (End::Callers, Err(panic)) => keep_panic(&this.slot.hold.caller, panic),
             (End::Callers, Ok(())) if abandoned => *this.outcome.lock() = Outcome::Abandoned,
             (End::Targets, Err(panic)) if !thread::panicking() => resume_unwind(panic),
             _ => {}
@@ -78,7 +77,7 @@ where
             Ok(Poll::Pending) => {
                 if this.slot.handover().suspended() {
                     // SAFETY: H2: ours is the step to `RELEASED`.
-                    unsafe { leave_caller(&this.slot.caller) };
+                    unsafe { this.slot.hold.release() };
                 }
                 return Poll::Pending;
             }
@@ -93,12 +92,12 @@ where
         }
         let callers = this.slot.handover().end() != End::Targets;
         match ended {
-            Err(panic) if callers => keep_panic(&this.slot.caller, panic),
+            Err(panic) if callers => keep_panic(&this.slot.hold.caller, panic),
             Err(panic) => resume_unwind(panic),
             Ok(Ok(())) if callers => *this.outcome.lock() = Outcome::Returned,
             Ok(Ok(())) => {}
             // Nobody asks any more: then the nursery is told.
-            Ok(Err(error)) if callers && !this.slot.caller.has(ORPHANED) => {
+            Ok(Err(error)) if callers && !this.slot.hold.caller.has(ORPHANED) => {
                 *this.outcome.lock() = Outcome::Failed(error)
             }
             Ok(Err(error)) => return Poll::Ready(Err(error)),

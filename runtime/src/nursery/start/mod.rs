@@ -19,8 +19,8 @@
 //! | `child` | the future round the child's, which sends its outcome to one side or the other |
 //! | `handover` | which side that is |
 //!
-//! Invariant **S1**: while the handover is in no final state the child counts in `live` of the caller's node, so that is open; the one who owns that
-//! count (H2) gives it up.
+//! Invariant **S1**: while the handover is in no final state the child counts in `live` of the caller's node (and if it is a service, as one ordinary part of
+//! the target), so that is open; the one who owns that count (H2) gives it up.
 #![allow(unsafe_code)]
 
 mod child;
@@ -104,17 +104,23 @@ where
     let caller = Arc::clone(&opened.node);
     let own = Node::unattached(TASK_ROOT);
     let handover = Arc::new(Handover::new(Arc::clone(&own)));
-    let slot = Arc::new(Slot::new(Arc::clone(&handover), Arc::clone(&caller)));
+    // A service keeps no nursery open; one that is starting does.
+    let kept = options.service.then(|| Arc::clone(&target));
+    let hold = Hold { caller: Arc::clone(&caller), kept };
+    let slot = Arc::new(Slot::new(Arc::clone(&handover), hold.clone()));
     let outcome = Arc::new(Mutex::new(Outcome::Cut));
     let future = Child::new(child(Started::new(Arc::clone(&slot))), Arc::clone(&slot), Arc::clone(&outcome));
-    let (ended, at) = (Arc::clone(&handover), Arc::clone(&caller));
+    let (ended, held) = (Arc::clone(&handover), hold.clone());
     options.own = Some(own);
     options.at_end(move || {
         if ended.has_ended() {
             // SAFETY: H2: the end of the task after `ENDED`.
-            unsafe { leave_caller(&at) };
+            unsafe { held.release() };
         }
     });
+    if options.service && !target.live.enter() {
+        return Err(StartError::Closed);
+    }
     let entered = caller.live.enter();
     debug_assert!(entered, "the body of the caller's node is open");
     caller.inner.lock().extra().relay = Some(Arc::clone(&handover) as _);
@@ -126,23 +132,39 @@ where
     if let Err(Closed(future)) = unsafe { spawn_raw::<_, E>(&target, future, options) } {
         drop(future);
         // SAFETY: dropped before it was a task, it has ended as the caller's, and no end of a task will follow.
-        unsafe { leave_caller(&caller) };
+        unsafe { hold.release() };
         return Err(StartError::Closed);
     }
     body_gone(&caller);
     Starting { slot, outcome, opened }.await
 }
 
-/// Gives up the count of the child in the caller's node.
-///
-/// # Safety
-///
-/// The count is the caller's (S1).
-unsafe fn leave_caller(caller: &Arc<Node>) {
-    let relay = caller.inner.lock().extra().relay.take();
-    drop(relay);
-    // SAFETY: passed on.
-    unsafe { leave(NonNull::from(&**caller)) };
+/// Where a child counts while it is starting, beside its own count in the target.
+#[derive(Clone)]
+struct Hold {
+    /// The node in which `start` waits.
+    caller: Arc<Node>,
+    /// The target, if the child does not keep that open by itself.
+    kept: Option<Arc<Node>>,
+}
+
+impl Hold {
+    /// Gives up the counts.
+    ///
+    /// # Safety
+    ///
+    /// They are the caller's (S1).
+    unsafe fn release(&self) {
+        let relay = self.caller.inner.lock().extra().relay.take();
+        drop(relay);
+        // SAFETY: passed on.
+        unsafe {
+            leave(NonNull::from(&*self.caller));
+            if let Some(kept) = &self.kept {
+                leave(NonNull::from(&**kept));
+            }
+        }
+    }
 }
 
 /// Waits until the child is the target's alone, or has ended.

@@ -4,10 +4,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::Hold;
 use super::handover::{Handover, Set};
-use super::leave_caller;
 use crate::primitives::Mutex;
-use crate::scope::Node;
 
 /// With this a child that is being [started](crate::Nursery::start) says that it is ready, and hands its caller a value.
 ///
@@ -39,8 +38,7 @@ pub struct Started<T> {
 pub(super) struct Slot<T> {
     value: Mutex<Option<T>>,
     handover: Arc<Handover>,
-    /// The node in which `start` waits.
-    pub(super) caller: Arc<Node>,
+    pub(super) hold: Hold,
 }
 
 impl<T> Started<T> {
@@ -70,7 +68,7 @@ impl<T> Started<T> {
         *slot.value.lock() = Some(value);
         match slot.handover.set() {
             // SAFETY: H2: ours is the step to `READY`.
-            Set::Ready => unsafe { leave_caller(&slot.caller) },
+            Set::Ready => unsafe { slot.hold.release() },
             Set::Late | Set::TooLate => {}
         }
     }
@@ -91,8 +89,8 @@ impl<T> fmt::Debug for Started<T> {
 }
 
 impl<T> Slot<T> {
-    pub(super) fn new(handover: Arc<Handover>, caller: Arc<Node>) -> Self {
-        Self { value: Mutex::new(None), handover, caller }
+    pub(super) fn new(handover: Arc<Handover>, hold: Hold) -> Self {
+        Self { value: Mutex::new(None), handover, hold }
     }
 
     pub(super) fn handover(&self) -> &Handover {
