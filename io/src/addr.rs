@@ -142,6 +142,9 @@ pub(crate) fn explain(action: &'static str, address: impl fmt::Display, error: i
         ("listen on", io::ErrorKind::AddrNotAvailable) => {
             Some("not an address of this machine; choose one of its own, such as 127.0.0.1, or 0.0.0.0 for all of them")
         }
+        ("listen at", io::ErrorKind::AddrInUse) => {
+            Some("there is a file already; remove it if no program listens there, or choose another path")
+        }
         ("connect to", io::ErrorKind::ConnectionRefused) => {
             Some("connection refused; nothing listens there, or a firewall is in the way")
         }

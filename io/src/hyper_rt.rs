@@ -50,7 +50,7 @@ impl Write for TcpStream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.finish())
+        Poll::Ready(self.finish_now())
     }
 }
 

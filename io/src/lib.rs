@@ -13,14 +13,32 @@
 //! - `tokio-io`: tokio's `AsyncRead` and `AsyncWrite` for [`TcpStream`] and its halves.
 
 mod addr;
+#[cfg(unix)]
+mod any;
+mod error;
 #[cfg(feature = "hyper")]
 #[allow(unsafe_code)]
 pub mod hyper_rt;
+mod methods;
+#[cfg(unix)]
+pub mod pipe;
 mod reactor;
 #[cfg(unix)]
 pub mod signal;
 mod sys;
 pub mod tcp;
+mod udp;
+#[cfg(unix)]
+pub mod unix;
+mod wait;
 
 pub use addr::ToSocketAddrs;
+#[cfg(unix)]
+pub use any::Async;
+pub use error::{Busy, Closed, is_busy, is_closed};
+#[cfg(unix)]
+pub use pipe::pipe;
 pub use tcp::{TcpListener, TcpStream};
+pub use udp::UdpSocket;
+#[cfg(unix)]
+pub use unix::{UnixDatagram, UnixListener, UnixStream};

@@ -30,18 +30,21 @@
 //! | `readiness` | what is known of one descriptor, in one word |
 //! | `source` | that word, and the wakers of those who wait |
 //! | `table` | from an event's key to the source |
-//! | `registered` | a descriptor with its registration; tries operations |
+//! | `registered` | a descriptor with its registration; tries operations; one at a time, or many |
+//! | `bytes` | reading and writing, for every kind of stream |
 //! | `sys`, beside this folder | the system calls |
 //!
 //! # Locks
 //! In this order, and nothing is woken or dropped under the last two: `batch` (wait and dispatch; the
 //! runtime never calls them from two threads at once), `table`, a source's waiters.
 
+mod bytes;
 mod readiness;
 mod registered;
 mod source;
 mod table;
 
+pub(crate) use bytes::shut;
 pub(crate) use readiness::{Direction, Ready};
 pub(crate) use registered::{Done, Registered};
 

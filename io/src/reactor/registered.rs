@@ -1,9 +1,16 @@
-//! A descriptor together with its registration, and the loop that tries an operation on it.
+//! A descriptor together with its registration, and the loop that tries an operation on it. Every kind of
+//! descriptor uses this one; what they add is only which operations there are.
 //!
 //! Every operation goes through one of two doors, and both pass the checkpoint at each poll, before they try:
-//! [`Registered::poll_io`] for the poll-style traits, [`Registered::io`] for the futures of `&self` methods.
-//! Nothing is held between two polls but a place among the waiters; so a future that is dropped has taken
-//! nothing.
+//! [`Registered::poll_io`] for the poll-style traits, [`Registered::io`] and [`Registered::sole`] for the futures of
+//! `&self` methods. Nothing is held between two polls but a place among the waiters, and with `sole` the direction;
+//! so a future that is dropped has taken nothing.
+//!
+//! # One at a time, or many
+//! Bytes of a stream that two tasks read at once are of use to neither: there an operation takes the direction for
+//! itself as soon as it has to wait ([`Registered::sole`]), and who comes meanwhile is told `Busy`. A listener's
+//! connections and a socket's datagrams are whole, so any number of tasks may wait for them ([`Registered::io`]). The
+//! poll-style traits have no notion of two callers: the last that polled is woken.
 
 use std::fmt;
 use std::future::Future;
@@ -15,13 +22,15 @@ use std::task::{Context, Poll, ready};
 use trioxide_runtime::lowlevel;
 
 use super::Reactor;
-use super::readiness::{Clear, Direction, Ready, Seen};
+use super::readiness::{Clear, Direction, Look, Ready, Seen};
 use super::source::{Place, Source};
+use crate::error::{busy, closed};
 use crate::sys;
+use crate::wait::checkpoint;
 
 /// A non-blocking descriptor that the reactor watches until this is dropped.
 pub(crate) struct Registered<T: sys::Handle> {
-    /// `None` only while `into_inner` or `drop` takes it out.
+    /// `None` once `into_inner`, `close_now` or `drop` has taken it out.
     io: Option<T>,
     key: usize,
     source: Arc<Source>,
@@ -66,13 +75,17 @@ impl<T: sys::Handle> Registered<T> {
         Ok(Registered { io: Some(io), key, source, reactor })
     }
 
+    /// Operations come here only while this is not closed.
     pub(crate) fn get(&self) -> &T {
-        self.io.as_ref().expect("taken out only at the end")
+        self.io.as_ref().expect("trioxide: the descriptor of what has been closed was asked for; ask before closing it")
     }
 
     /// Takes the descriptor out of the reactor.
     pub(crate) fn into_inner(mut self) -> io::Result<T> {
-        let io = self.io.take().expect("taken out only at the end");
+        let io = self
+            .io
+            .take()
+            .expect("trioxide: the descriptor of what has been closed was asked for; ask before closing it");
         self.reactor.remove(self.key);
         self.reactor.selector.delete(&io)?;
         Ok(io)
@@ -82,15 +95,59 @@ impl<T: sys::Handle> Registered<T> {
     pub(crate) fn try_io<R>(
         &self,
         direction: Direction,
+        operation: &'static str,
         mut op: impl FnMut(&T) -> io::Result<Done<R>>,
     ) -> io::Result<R> {
-        match self.source.ready(direction) {
-            Some(seen) => match self.attempt(direction, seen, &mut op) {
-                Some(result) => result,
-                None => Err(io::ErrorKind::WouldBlock.into()),
-            },
-            None => Err(io::ErrorKind::WouldBlock.into()),
+        let result = match self.source.look(direction, false) {
+            Look::Ready(seen) => self.attempt(direction, seen, &mut op),
+            Look::NotYet => None,
+            Look::Held => return Err(busy(operation)),
+            Look::Gone => return Err(closed(operation)),
+        };
+        result.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))
+    }
+
+    /// A checkpoint that tries nothing but whether this is still open.
+    pub(crate) async fn touch(&self, direction: Direction, operation: &'static str) -> io::Result<()> {
+        checkpoint(operation).await;
+        match self.source.look(direction, false) {
+            Look::Ready(_) | Look::NotYet => Ok(()),
+            Look::Held => Err(busy(operation)),
+            Look::Gone => Err(closed(operation)),
         }
+    }
+
+    /// From now on every operation, also one that waits, is told `Closed`. The descriptor itself is closed when
+    /// this is dropped: until then somebody may be in a system call with it.
+    pub(crate) fn close(&self) {
+        self.end(Ready::GONE);
+    }
+
+    /// As [`close`](Registered::close), for the directions that `which` says are gone.
+    pub(crate) fn end(&self, which: Ready) {
+        let mut wakers = Vec::new();
+        self.source.event(which, false, &mut wakers);
+        for waker in wakers {
+            waker.wake();
+        }
+    }
+
+    /// As [`close`](Registered::close), and closes the descriptor: nobody else can be using it.
+    pub(crate) fn close_now(&mut self) {
+        self.close();
+        self.let_go();
+    }
+
+    fn let_go(&mut self) {
+        if let Some(io) = self.io.take() {
+            // Out of the table first: from here on an event of this descriptor finds nothing.
+            self.reactor.remove(self.key);
+            self.reactor.selector.close(io);
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        [Direction::Read, Direction::Write].iter().all(|way| matches!(self.source.look(*way, true), Look::Gone))
     }
 
     /// The poll-style door: one waiter for each direction, the last to poll.
@@ -101,7 +158,7 @@ impl<T: sys::Handle> Registered<T> {
         operation: &'static str,
         mut op: impl FnMut(&T) -> io::Result<Done<R>>,
     ) -> Poll<io::Result<R>> {
-        self.poll_at(cx, direction, operation, &mut Place::Slot, &mut op)
+        self.poll_at(cx, direction, operation, &mut Place::Slot, &mut Share::Any, &mut op)
     }
 
     /// The door of `&self` methods: any number of waiters.
@@ -109,7 +166,23 @@ impl<T: sys::Handle> Registered<T> {
     where
         F: FnMut(&T) -> io::Result<Done<R>>,
     {
-        Io { on: self, direction, operation, place: Place::Listed(None), op }
+        Io { on: self, direction, operation, place: Place::Listed(None), share: Share::Any, op }
+    }
+
+    /// As [`io`](Registered::io), one at a time: others are told `Busy` while this one waits.
+    pub(crate) fn sole<R, F>(&self, direction: Direction, operation: &'static str, op: F) -> Io<'_, T, F>
+    where
+        F: FnMut(&T) -> io::Result<Done<R>>,
+    {
+        Io { on: self, direction, operation, place: Place::Listed(None), share: Share::Sole, op }
+    }
+
+    /// Takes the direction for several operations in a row, made with [`Held::io`].
+    pub(crate) fn hold(&self, direction: Direction, operation: &'static str) -> io::Result<Held<'_, T>> {
+        match self.source.hold(direction) {
+            true => Ok(Held { on: self, direction, operation }),
+            false => Err(busy(operation)),
+        }
     }
 
     fn poll_at<R>(
@@ -118,21 +191,31 @@ impl<T: sys::Handle> Registered<T> {
         direction: Direction,
         operation: &'static str,
         place: &mut Place,
+        share: &mut Share,
         op: &mut impl FnMut(&T) -> io::Result<Done<R>>,
     ) -> Poll<io::Result<R>> {
         ready!(lowlevel::poll_checkpoint(cx, operation));
         loop {
-            let seen = match self.source.ready(direction) {
-                Some(seen) => seen,
-                None => {
+            match self.source.look(direction, *share != Share::Sole) {
+                Look::Ready(seen) => {
+                    if let Some(result) = self.attempt(direction, seen, op) {
+                        return Poll::Ready(result);
+                    }
+                }
+                Look::NotYet => {
                     self.reactor.check_current(operation)?;
+                    if *share == Share::Sole {
+                        if !self.source.hold(direction) {
+                            return Poll::Ready(Err(busy(operation)));
+                        }
+                        *share = Share::Holds;
+                    }
                     ready!(self.source.poll_ready(cx, direction, place, |wanted| {
                         self.reactor.selector.arm(self.get(), self.key, wanted)
                     }))?
                 }
-            };
-            if let Some(result) = self.attempt(direction, seen, op) {
-                return Poll::Ready(result);
+                Look::Held => return Poll::Ready(Err(busy(operation))),
+                Look::Gone => return Poll::Ready(Err(closed(operation))),
             }
         }
     }
@@ -165,27 +248,61 @@ impl<T: sys::Handle> Registered<T> {
 
 impl<T: sys::Handle> Drop for Registered<T> {
     fn drop(&mut self) {
-        if let Some(io) = self.io.take() {
-            // Out of the table first: from here on an event of this descriptor finds nothing.
-            self.reactor.remove(self.key);
-            self.reactor.selector.close(io);
-        }
+        self.let_go();
     }
 }
 
 impl<T: sys::Handle + fmt::Debug> fmt::Debug for Registered<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.io, f)
+        match &self.io {
+            Some(io) => fmt::Debug::fmt(io, f),
+            None => f.write_str("closed"),
+        }
     }
 }
 
-/// The future of [`Registered::io`].
+/// Whether an operation shares its direction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Share {
+    /// With everybody, or with the holder it belongs to.
+    Any,
+    /// With nobody: it takes the direction once it has to wait.
+    Sole,
+    /// It has taken the direction.
+    Holds,
+}
+
+/// A direction that is taken, for several operations in a row.
+#[must_use = "the direction is given back when this is dropped"]
+pub(crate) struct Held<'a, T: sys::Handle> {
+    on: &'a Registered<T>,
+    direction: Direction,
+    operation: &'static str,
+}
+
+impl<'a, T: sys::Handle> Held<'a, T> {
+    pub(crate) fn io<R, F>(&self, op: F) -> Io<'a, T, F>
+    where
+        F: FnMut(&T) -> io::Result<Done<R>>,
+    {
+        self.on.io(self.direction, self.operation, op)
+    }
+}
+
+impl<T: sys::Handle> Drop for Held<'_, T> {
+    fn drop(&mut self) {
+        self.on.source.let_go(self.direction);
+    }
+}
+
+/// The future of [`Registered::io`] and [`Registered::sole`].
 #[must_use = "futures do nothing unless awaited"]
 pub(crate) struct Io<'a, T: sys::Handle, F> {
     on: &'a Registered<T>,
     direction: Direction,
     operation: &'static str,
     place: Place,
+    share: Share,
     op: F,
 }
 
@@ -201,12 +318,15 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
         let this = &mut *self;
-        this.on.poll_at(cx, this.direction, this.operation, &mut this.place, &mut this.op)
+        this.on.poll_at(cx, this.direction, this.operation, &mut this.place, &mut this.share, &mut this.op)
     }
 }
 
 impl<T: sys::Handle, F> Drop for Io<'_, T, F> {
     fn drop(&mut self) {
         self.on.source.leave(&mut self.place);
+        if self.share == Share::Holds {
+            self.on.source.let_go(self.direction);
+        }
     }
 }

@@ -13,7 +13,8 @@
 //!    along: a task that is woken and then dropped before it looks leaves the word as it was, and the
 //!    others have been woken too. With many tasks in `accept` on one listener a connection wakes them all; those that
 //!    find nothing wait again.
-//! 3. No waker is woken or dropped under the lock: its task may end there, and drop a future that takes this lock.
+//! 3. Closing is an event, too: for both directions, and it stays.
+//! 4. No waker is woken or dropped under the lock: its task may end there, and drop a future that takes this lock.
 
 use std::io;
 use std::task::{Context, Poll, Waker};
@@ -21,7 +22,7 @@ use std::task::{Context, Poll, Waker};
 use parking_lot::Mutex;
 use slab::Slab;
 
-use super::readiness::{Clear, Direction, Readiness, Ready, Seen};
+use super::readiness::{Clear, Direction, Look, Readiness, Ready, Seen};
 
 #[derive(Debug)]
 pub(crate) struct Source {
@@ -56,7 +57,7 @@ impl Source {
         Source { readiness: Readiness::new(ready), waiters: Mutex::new(Waiters::default()) }
     }
 
-    /// Ready if the operation is worth trying; otherwise the waker is stored, and `arm` is called under the
+    /// Ready if there is something to look at; otherwise the waker is stored, and `arm` is called under the
     /// lock with everything that is now waited for (a one-shot system has to be asked each time).
     pub(crate) fn poll_ready(
         &self,
@@ -64,10 +65,10 @@ impl Source {
         direction: Direction,
         place: &mut Place,
         arm: impl FnOnce(Ready) -> io::Result<()>,
-    ) -> Poll<io::Result<Seen>> {
+    ) -> Poll<io::Result<()>> {
         let mut waiters = self.waiters.lock();
-        if let Some(seen) = self.readiness.get(direction) {
-            return Poll::Ready(Ok(seen));
+        if !matches!(self.readiness.look(direction, true), Look::NotYet) {
+            return Poll::Ready(Ok(()));
         }
         let replaced = waiters.store(direction, place, cx.waker());
         let armed = arm(waiters.wanted());
@@ -79,9 +80,20 @@ impl Source {
         }
     }
 
-    /// `Some` if the operation is worth trying.
-    pub(crate) fn ready(&self, direction: Direction) -> Option<Seen> {
-        self.readiness.get(direction)
+    /// See [`Readiness::look`].
+    pub(crate) fn look(&self, direction: Direction, mine: bool) -> Look {
+        self.readiness.look(direction, mine)
+    }
+
+    /// See [`Readiness::hold`].
+    #[must_use]
+    pub(crate) fn hold(&self, direction: Direction) -> bool {
+        self.readiness.hold(direction)
+    }
+
+    /// See [`Readiness::let_go`].
+    pub(crate) fn let_go(&self, direction: Direction) {
+        self.readiness.let_go(direction);
     }
 
     /// Says that the direction is not ready any more. See [`Readiness::clear`].

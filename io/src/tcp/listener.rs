@@ -1,15 +1,16 @@
 //! `TcpListener`.
 
-use std::fmt;
 use std::io;
 use std::net::{self, SocketAddr};
 
 use socket2::Domain;
 
-use super::{TcpStream, checkpoint};
+use super::TcpStream;
 use crate::addr::{ToSocketAddrs, explain};
+use crate::methods::socket;
 use crate::reactor::{Direction, Done, Ready, Registered};
 use crate::sys;
+use crate::wait::checkpoint;
 
 /// How many connections may wait for `accept`. The system may allow fewer (`net.core.somaxconn`); std's 128 is
 /// soon full when many clients come at once.
@@ -109,6 +110,24 @@ impl TcpListener {
         Ok((TcpStream::registered(inner), peer))
     }
 
+    /// Stops listening, also for those who wait in [`accept`](TcpListener::accept): they, and all calls that come later,
+    /// get [`Closed`](crate::Closed). May be called again. Not a checkpoint.
+    ///
+    /// Connections that nobody has accepted are reset, and the address is free, when the listener is dropped.
+    pub fn close(&self) {
+        self.inner.close();
+    }
+
+    /// Gives the listener to std, blocking as std's are.
+    ///
+    /// # Errors
+    /// The system's; nothing listens any more then.
+    pub fn into_std(self) -> io::Result<net::TcpListener> {
+        let listener = self.inner.into_inner()?;
+        listener.set_nonblocking(false)?;
+        Ok(listener)
+    }
+
     /// The address that this listens on.
     ///
     /// # Errors
@@ -118,18 +137,7 @@ impl TcpListener {
     }
 }
 
-impl fmt::Debug for TcpListener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.inner, f)
-    }
-}
-
-#[cfg(unix)]
-impl std::os::fd::AsFd for TcpListener {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.inner.get().as_fd()
-    }
-}
+socket!(TcpListener, net::TcpListener);
 
 fn listen(address: SocketAddr) -> io::Result<net::TcpListener> {
     let socket = sys::socket(Domain::for_address(address))?;

@@ -18,12 +18,3 @@ mod tokio_io;
 pub use listener::TcpListener;
 pub use split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 pub use stream::TcpStream;
-
-use std::future::poll_fn;
-
-use trioxide_runtime::lowlevel;
-
-/// The first thing that an operation does: see [`lowlevel::poll_checkpoint`].
-async fn checkpoint(operation: &'static str) {
-    poll_fn(|cx| lowlevel::poll_checkpoint(cx, operation)).await;
-}

@@ -70,7 +70,7 @@ macro_rules! writing {
             /// # Errors
             /// The system's.
             pub fn finish(&mut self) -> io::Result<()> {
-                self.stream().finish()
+                self.stream().finish_now()
             }
         }
     )+};
@@ -131,7 +131,7 @@ impl Drop for OwnedWriteHalf {
     fn drop(&mut self) {
         if self.finish_on_drop {
             // The connection may be gone; there is nobody to tell.
-            let _ = self.stream.finish();
+            let _ = self.stream.finish_now();
         }
     }
 }

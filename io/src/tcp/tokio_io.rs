@@ -60,7 +60,7 @@ macro_rules! write {
             }
 
             fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Poll::Ready(self.stream().finish())
+                Poll::Ready(self.stream().finish_now())
             }
         }
     )+};

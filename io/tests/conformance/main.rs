@@ -1,0 +1,10 @@
+//! What Trio's own tests assert of streams, sockets and servers, by the numbers of the conformance list: a test for behaviour 191
+//! is named `c191_…`. `docs/conformance.md` is the table of these tests.
+#![cfg(unix)]
+
+mod common;
+
+mod descriptors;
+mod sockets;
+mod streams;
+mod two_way;
