@@ -156,7 +156,7 @@ fn a_holder_that_answers_is_waited_for() {
         loop {
             if inside && own.take() {
                 // As `Scoped::poll` of the shield: the inside, then hold or let go.
-                shield.answer();
+                shield.answer(&own.waker());
                 shield.set_owner(&own.waker());
                 inside = !done.load(Acquire);
                 if inside {

@@ -14,10 +14,10 @@ use std::task::{Context as TaskContext, Poll};
 
 use crate::local::{Bindings, Carried};
 use crate::primitives::per_thread;
-use crate::scheduler::Worker;
+use crate::scheduler::{Shared, Worker};
 use crate::scope::Node;
-use crate::scope::node::Place;
-use crate::task::Header;
+use crate::scope::node::{Place, flag};
+use crate::task::{Header, TaskId};
 
 struct Context {
     worker: Cell<*const Worker>,
@@ -145,6 +145,22 @@ pub(crate) fn current_node() -> Option<Arc<Node>> {
     }
 }
 
+/// Runs `f` outside of any task: the one that was being polled may have ended.
+pub(crate) fn without_task<R>(f: impl FnOnce() -> R) -> R {
+    struct Reset(*const Header, *const Node);
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            CONTEXT.with(|context| {
+                context.task.set(self.0);
+                context.node.set(self.1);
+            });
+        }
+    }
+    let reset = CONTEXT.try_with(|context| Reset(context.task.replace(ptr::null()), context.node.replace(ptr::null())));
+    let _reset = reset.ok();
+    f()
+}
+
 /// Runs `f` with `node` as the current node.
 pub(crate) fn with_node<R>(node: &Node, f: impl FnOnce() -> R) -> R {
     struct Reset(*const Node);
@@ -187,6 +203,35 @@ pub(crate) fn is_cancelled() -> bool {
     let node = CONTEXT.with(|context| context.node.get());
     // SAFETY: C1.
     unsafe { node.as_ref() }.is_some_and(Node::is_effective)
+}
+
+/// Whether the code that is running stands in the parent of `node`, so that this sees to what its surroundings ask for.
+pub(crate) fn is_below_parent_of(node: &Node) -> bool {
+    let current = CONTEXT.with(|context| context.node.get());
+    node.parent().is_some_and(|parent| {
+        // A task that had no node of its own when the poll began stands in its base.
+        ptr::eq(Arc::as_ptr(parent), current)
+            || (parent.has(flag::TASK_ROOT) && parent.parent().is_some_and(|base| ptr::eq(Arc::as_ptr(base), current)))
+    })
+}
+
+/// A reference to the runtime of the task that is being polled.
+#[track_caller]
+pub(crate) fn hold_runtime(operation: &str) -> Arc<Shared> {
+    let task = task(operation);
+    // SAFETY: C1: the task is being polled, so its run has not ended; and `Shared` lives in an `Arc`.
+    unsafe {
+        let runtime = task.as_ref().runtime();
+        Arc::increment_strong_count(runtime.as_ptr());
+        Arc::from_raw(runtime.as_ptr().cast_const())
+    }
+}
+
+/// Whether the task that is being polled is that with `id`.
+pub(crate) fn is_task(id: TaskId) -> bool {
+    let task = CONTEXT.with(|context| context.task.get());
+    // SAFETY: C1.
+    unsafe { task.as_ref() }.is_some_and(|task| task.id() == id)
 }
 
 /// Where a new scope of the running task hangs: below the scope that is being polled.

@@ -14,6 +14,7 @@ mod blocking;
 mod checkpoint;
 #[doc(hidden)]
 pub mod combine;
+mod contain;
 mod context;
 mod limiter;
 mod list;
@@ -51,8 +52,9 @@ pub use nursery::{
 };
 pub use runtime::{Builder, Runtime, run};
 pub use scope::{
-    CancelReason, CancelScope, CancelSource, Cancelled, ScopeHandle, TooSlow, fail_after, fail_at, finally,
-    move_on_after, move_on_at, shield, stopping, until_stopping,
+    CancelReason, CancelScope, CancelSource, Cancelled, EffectiveDeadline, ScopeHandle, TooSlow,
+    current_effective_deadline, fail_after, fail_at, finally, move_on_after, move_on_at, shield, stopping,
+    until_stopping,
 };
 pub use task::{Task, TaskId};
 pub use time::{Clock, Sleep, now, sleep, sleep_forever, sleep_until};

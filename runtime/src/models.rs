@@ -104,8 +104,8 @@ impl Node {
     }
 
     /// The holder is being polled.
-    pub fn answer(&self) {
-        self.0.answer();
+    pub fn answer(&self, waker: &Waker) {
+        self.0.answer(waker);
     }
 
     /// Begins to hold a guard.

@@ -121,6 +121,7 @@ fn run_main<F: Future>(worker: &Worker, signal_grace: Option<Duration>, main: F)
     // The root of the tree: a nursery without a body, whose one child is the main task; the count that it starts with is that child's.
     let root = Node::attached(0, Place { parent: None, runtime, task: NonNull::dangling(), task_id: TaskId(0) });
     let _ = Arc::into_raw(Arc::clone(&root)); // The count's reference (`nursery` J2).
+    worker.shared().time.set_root(Some(&root));
     let id = crate::scheduler::next_id();
     let watched = signal_grace.map(|grace| signals::watch(&root, grace));
     let present = worker.shared().present.begin(&root);
@@ -134,6 +135,7 @@ fn run_main<F: Future>(worker: &Worker, signal_grace: Option<Duration>, main: F)
         worker.run_main(header);
         task
     };
+    worker.shared().time.set_root(None);
     root.detach(); // A stop or cancel that is under way finds nobody.
     worker.shared().watch.run_ends();
     let panic = root.inner.lock().extra.as_mut().and_then(|extra| extra.panic.take());

@@ -324,7 +324,7 @@ async fn cut_if_odd(at: usize, scope: ScopeHandle) -> usize {
     if at % 2 == 1 {
         scope.cancel("odd");
     }
-    pending_once().await;
+    checkpoint().await;
     at
 }
 

@@ -285,16 +285,20 @@ fn stop_passes_into_scopes_and_nurseries_below_and_not_into_shields() {
 }
 
 #[test]
-fn a_stop_before_entry_takes_effect_at_entry() {
-    on_each_with_clock(ALL, async |_| {
+fn a_stop_before_entry_takes_effect_at_entry_and_its_grace_counts_from_there() {
+    on_each_with_clock(ALL, async |clock| {
         let scope = CancelScope::new();
-        scope.handle().stop(Duration::ZERO);
+        scope.handle().stop(3 * SECOND);
+        scope.handle().stop(2 * SECOND);
+        clock.jump(5 * SECOND);
         let body = async {
             stopping().await;
             sleep(SECOND).await;
-            7
+            assert_eq!(clock.elapsed(), 6 * SECOND);
+            sleep_forever().await;
         };
-        assert_eq!(scope.run(body).await.unwrap(), 7);
+        let cancelled = scope.run(body).await.unwrap_err();
+        assert_eq!((cancelled.reason().source(), clock.elapsed()), (CancelSource::Stopped, 7 * SECOND));
     });
 }
 

@@ -67,8 +67,8 @@ struct Running<T> {
 
 impl<T> Drop for Running<T> {
     fn drop(&mut self) {
-        self.node.let_go();
         self.node.detach();
+        self.node.let_go();
     }
 }
 
@@ -88,8 +88,7 @@ where
             self.step = Step::Running(start(f, cx));
         }
         let Step::Running(running) = &self.step else { panic!("`blocking` was polled after its end") };
-        running.node.answer();
-        running.node.set_owner(cx.waker());
+        running.node.answer(cx.waker());
         let result = running.result.lock().take();
         let Some(result) = result else {
             running.node.hold();

@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 
 use crate::primitives::atomic::Ordering::Acquire;
 use crate::scope::node::flag::{HOLDER, WOKEN};
-use crate::scope::scoped::{Deadline, Scoped};
+use crate::scope::scoped::Scoped;
 use crate::scope::{CancelReason, Node};
 use crate::task::cell;
 
@@ -35,7 +35,7 @@ pub(super) enum Ended<T> {
 impl<F: Future> Branch<F> {
     pub(super) fn new(future: F) -> Self {
         let node = Node::unattached(HOLDER);
-        let scoped = Scoped::on("a branch", Arc::clone(&node), Deadline::Never, future);
+        let scoped = Scoped::on("a branch", Arc::clone(&node), future);
         Self { scoped: Some(scoped), node }
     }
 

@@ -41,7 +41,6 @@ use pin_project_lite::pin_project;
 pub use kinds::{Join, Race, TryJoin};
 pub use list::{Cons, Nil};
 
-use crate::context;
 use crate::scope::CancelReason;
 use list::List;
 
@@ -133,7 +132,7 @@ where
 /// Every branch has unwound because something above was cancelled; that drops us now.
 fn cut<T>(name: &str) -> Poll<T> {
     assert!(
-        context::is_cancelled(),
+        crate::scope::is_cut_here(),
         "trioxide: `{name}` was polled again after a scope had cancelled it; it has no value to give"
     );
     Poll::Pending

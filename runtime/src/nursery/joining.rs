@@ -15,7 +15,7 @@ use super::{
 use crate::context;
 use crate::scope::guard::Settled;
 use crate::scope::node::flag::{CHILD_CUT, CLOSED, ORPHANED};
-use crate::scope::{CancelReason, CancelSource, Node};
+use crate::scope::{CancelReason, CancelSource, Node, is_cut_here};
 
 /// Opens a nursery, runs `body` in it, and waits until every child has ended.
 ///
@@ -93,8 +93,9 @@ impl Drop for Opened {
             pass_up(node, panic);
         }
         body_gone(node);
-        node.let_go();
+        // It stays in the tree until the last child has ended.
         node.detach();
+        node.let_go();
     }
 }
 
@@ -140,16 +141,20 @@ where
     type Output = <Fut::Output as BodyOutput<E>>::Joined;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.opened.node.answer();
-        if self.body.is_some() && self.as_mut().poll_body(cx).is_pending() {
+        if self.opened.node.is_holding() {
+            self.opened.node.answer(cx.waker());
+        }
+        if self.body.is_some() && self.as_mut().poll_body(cx, true).is_pending() {
             return Poll::Pending;
         }
         let this = self.project();
         let node = &this.opened.node;
         if !node.has(CLOSED) {
             // Register first, then look (`scope::node` N3).
-            node.set_owner(cx.waker());
-            node.hold();
+            if !node.is_holding() {
+                node.answer(cx.waker());
+                node.hold();
+            }
             if !node.has(CLOSED) {
                 return Poll::Pending;
             }
@@ -158,8 +163,11 @@ where
         match ended::<E>(node) {
             Ended::Panicked(panic) => resume_unwind(panic),
             Ended::Failed(group) => Poll::Ready(Fut::Output::join(Err(NurseryError::Failed(group)))),
-            // The scope around drops us here, unless nothing in here was cut by it.
-            Ended::Quietly if context::is_cancelled() && (this.value.is_none() || node.has(CHILD_CUT)) => Poll::Pending,
+            // The scope around drops us here, unless nothing in here was cut by it. If a shield was put between meanwhile, it gives way.
+            Ended::Quietly if (this.value.is_none() || node.has(CHILD_CUT)) && cut_from_outside(node) => {
+                node.set_owner(cx.waker());
+                Poll::Pending
+            }
             Ended::Quietly => Poll::Ready(Fut::Output::join(match this.value.take() {
                 Some(value) => Ok(value),
                 None => Err(NurseryError::Cancelled(node.reason())),
@@ -175,9 +183,10 @@ where
     Fut::Output: BodyOutput<E>,
 {
     /// Polls the body; ready when it has ended or was cut, and is gone.
-    fn poll_body(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut this = self.project();
+    fn poll_body(mut self: Pin<&mut Self>, cx: &mut Context<'_>, mut deliver: bool) -> Poll<()> {
+        let mut this = self.as_mut().project();
         let node = &this.opened.node;
+        deliver &= !node.is_effective();
         let body = this.body.as_mut().as_pin_mut().expect("polled while there is a body");
         match catch_unwind(AssertUnwindSafe(|| context::with_node(node, || body.poll(cx)))) {
             Ok(Poll::Ready(output)) => match output.into_result() {
@@ -187,10 +196,16 @@ where
             Err(panic) => report_panic(node, panic),
             Ok(Poll::Pending) => {
                 // Register first, then look (`scope::node` N3).
-                node.set_owner(cx.waker());
-                node.hold();
+                if !node.is_holding() {
+                    node.answer(cx.waker());
+                    node.hold();
+                }
                 if !node.is_effective() || node.settle(context::task_is_due(), cx) == Settled::Held {
                     return Poll::Pending;
+                }
+                // Cancelled during this poll, as something was woken: what was completed before the cancel is delivered first.
+                if deliver && context::task_is_due() {
+                    return self.poll_body(cx, false);
                 }
             }
         }
@@ -200,6 +215,11 @@ where
         body_gone(node);
         Poll::Ready(())
     }
+}
+
+/// Whether what was cut in a nursery that has closed is for a scope around to report.
+fn cut_from_outside(node: &Arc<Node>) -> bool {
+    context::is_cancelled() || (!node.is_cancelled() && is_cut_here())
 }
 
 /// What a closed nursery has to tell.

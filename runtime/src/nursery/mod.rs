@@ -52,7 +52,7 @@ pub use statistics::NurseryStatistics;
 use crate::context;
 use crate::scope::live::Left;
 use crate::scope::node::Node;
-use crate::scope::node::flag::{BODY_OPEN, CLOSED, HOLDER, ORPHANED, TASK_ROOT};
+use crate::scope::node::flag::{BODY_OPEN, CLOSED, HOLDER, NURSERY, ORPHANED, TASK_ROOT};
 use crate::scope::{CancelReason, CancelSource};
 use crate::task::{self, cell};
 
@@ -61,7 +61,7 @@ fn open(operation: &str) -> Arc<Node> {
     let place = context::place(operation);
     // SAFETY: the task is being polled by us.
     unsafe { place.task.as_ref() }.add_token();
-    let node = Node::attached(HOLDER | BODY_OPEN, place);
+    let node = Node::attached(HOLDER | NURSERY | BODY_OPEN, place);
     let _ = Arc::into_raw(Arc::clone(&node)); // The count's reference (J2).
     node
 }
@@ -129,6 +129,7 @@ fn close(node: Arc<Node>) {
         pass_up(&node, panic);
     }
     node.notify_owner();
+    node.leave_if_done();
     let place = node.place().expect("an open nursery is attached");
     if place.parent.is_some() {
         // SAFETY: J2: the nursery's token, given back once.
@@ -175,7 +176,7 @@ pub(crate) fn bodies_gone(own: &Node) {
 /// A child, or the body, has panicked: cancels the rest. The first payload is kept, to be resumed in the parent.
 pub(crate) fn report_panic(node: &Arc<Node>, panic: Box<dyn Any + Send>) {
     keep_panic(node, panic);
-    node.cancel(CancelReason::of(CancelSource::Panicked));
+    node.cancel_once(CancelReason::of(CancelSource::Panicked));
 }
 
 /// Keeps the first panic. Of further ones the panic hook has told.
@@ -199,7 +200,7 @@ pub(crate) fn report_error<E: Send + 'static>(node: &Arc<Node>, error: E, origin
         let failures = inner.extra().failures.get_or_insert_with(|| Box::new(Vec::<Failure<E>>::new()));
         failures.downcast_mut::<Vec<Failure<E>>>().expect("a nursery has one error type").push(failure);
     }
-    node.cancel(CancelReason::of(CancelSource::Failed));
+    node.cancel_once(CancelReason::of(CancelSource::Failed));
 }
 
 /// Hands the panic of a nursery whose future is gone to the task that opened it.

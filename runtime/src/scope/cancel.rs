@@ -8,15 +8,18 @@
 //!
 //! What is woken polls, finds itself suspended in a cancelled scope, and is dropped there by the outermost one (see `scoped` and
 //! the task's harness). The walk keeps its own stack, so depth costs no machine stack, and takes one node lock at a time.
+//!
+//! The same walk takes `EFFECTIVE` back when a shield is switched on (`shield`). Each step lets a node `follow` its parent, so walks that
+//! meet do not contradict each other (`node` N2). A cancel that returns has come to everything below, also if another one was under way: it
+//! goes the whole way itself unless one has come to its end (`REACHED`).
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::node::flag::{CANCELLED, CUT_ON_STOP, EFFECTIVE, HOLDER, SHIELD, STOPPING};
+use super::node::flag::{CANCELLED, EFFECTIVE, HOLDER, REACHED, SHIELD, TASK_ROOT};
 use super::node::{Inner, Node, Relay};
-use super::reason::{CancelReason, CancelSource};
+use super::reason::CancelReason;
 use crate::primitives::MutexGuard;
-use crate::primitives::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
+use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 use crate::primitives::atomic::fence;
 use crate::task;
 
@@ -24,79 +27,88 @@ use crate::task;
 const WAKES_PER_LOCK: usize = 64;
 
 impl Node {
-    /// Cancels this node. Does nothing if it has been cancelled before: the first reason stays.
+    /// Cancels this node. The first reason stays; if the node was cancelled through its surroundings, that is theirs.
     pub(crate) fn cancel(self: &Arc<Self>, reason: CancelReason) {
-        {
-            let mut inner = self.inner.lock();
-            if self.flags.load(Relaxed) & CANCELLED != 0 {
-                return;
-            }
-            inner.reason = Some(reason);
-            // Release pairs with the acquire in `is_effective`.
-            if self.flags.fetch_or(CANCELLED | EFFECTIVE, AcqRel) & EFFECTIVE != 0 {
-                return; // A wave from above has passed here already.
-            }
+        if self.flags.load(Acquire) & REACHED != 0 {
+            return;
         }
+        self.mark(reason);
         self.spread();
+        self.set(REACHED);
         self.notify_owner();
     }
 
-    /// Wakes everything below a node whose `EFFECTIVE` has just been set.
-    fn spread(self: &Arc<Self>) {
-        let mut todo = Vec::new();
-        let mut relays = Vec::from_iter(self.relay());
-        wake_tasks(self).collect(self, &mut todo);
+    /// As `cancel`, for those whom it is the same whether another cancel that is under way has come to everything. A hundred thousand children that
+    /// fail at once must not walk over each other.
+    pub(crate) fn cancel_once(self: &Arc<Self>, reason: CancelReason) {
+        if self.flags.load(Acquire) & CANCELLED == 0 {
+            self.cancel(reason);
+        }
+    }
+
+    fn mark(&self, reason: CancelReason) {
+        let above = self.parent().filter(|_| self.is_effective()).map(|parent| parent.reason());
+        let mut inner = self.inner.lock();
+        if self.flags.load(Relaxed) & CANCELLED == 0 {
+            inner.reason = Some(above.unwrap_or(reason));
+            // Release pairs with the acquire in `is_effective`.
+            self.flags.fetch_or(CANCELLED | EFFECTIVE, AcqRel);
+        }
+    }
+
+    /// Takes over from the parent whether the node is effectively cancelled. Before and after.
+    pub(super) fn follow(&self) -> (bool, bool) {
+        let _inner = self.inner.lock();
+        let flags = self.flags.load(Relaxed);
+        let above = || self.parent().is_some_and(|parent| parent.is_effective());
+        let effective = flags & CANCELLED != 0 || (flags & SHIELD == 0 && above());
+        let before = flags & EFFECTIVE != 0;
+        if effective && !before {
+            // Release pairs with the acquire in `is_effective`.
+            self.flags.fetch_or(EFFECTIVE, AcqRel);
+        } else if before && !effective {
+            self.flags.fetch_and(!EFFECTIVE, AcqRel);
+        }
+        (before, effective)
+    }
+
+    /// Lets everything below follow, and wakes it: after `EFFECTIVE` of this node has changed.
+    pub(super) fn spread(self: &Arc<Self>) {
+        let cancelling = self.is_effective();
+        let (mut todo, mut relays) = (Vec::new(), Vec::new());
+        if cancelling {
+            wake_tasks(self).collect(self, &mut todo, &mut relays);
+        } else {
+            self.children(&self.inner.lock(), true, &mut todo);
+        }
         while let Some(node) = todo.pop() {
-            let inner = node.inner.lock();
             let flags = node.flags.load(Relaxed);
-            if flags & (EFFECTIVE | SHIELD) == 0 {
-                node.flags.fetch_or(EFFECTIVE, AcqRel);
-                drop(inner);
-                relays.extend(node.relay());
-                wake_tasks(&node).collect(&node, &mut todo);
-            } else if flags & HOLDER == 0 {
-                // Cancelled before; but the holders below owe an answer to this cancel, too.
-                node.children(&inner, false, &mut todo);
-                drop(inner);
-            } else {
-                drop(inner);
+            match node.follow() {
+                (before, true) => {
+                    if cancelling || !before {
+                        wake_tasks(&node).collect(&node, &mut todo, &mut relays);
+                        if flags & TASK_ROOT != 0 {
+                            // It may have looked at its base, found guards, and lost them before this mark.
+                            node.wake_owner();
+                        }
+                    }
+                }
+                (true, false) => {
+                    node.children(&node.inner.lock(), true, &mut todo);
+                    // What was cut in there has no value to give, and says so (`shield`).
+                    if flags & (HOLDER | TASK_ROOT) != 0 {
+                        node.notify_owner();
+                    }
+                }
+                (false, false) => {}
             }
             // Also a shield must show that it is still being polled. The fence pairs with that in `Node::hold`.
             fence(SeqCst);
-            if node.is_holding() {
-                node.notify_owner();
+            if node.is_holding() && node.mark_woken() {
+                node.wake_owner();
             }
         }
-        relays.into_iter().for_each(|(relay, reason)| relay.cancelled(reason));
-    }
-
-    /// What is to be told that the node is effectively cancelled; read after it was marked.
-    fn relay(&self) -> Option<(Arc<dyn Relay>, CancelReason)> {
-        let relay = self.inner.lock().extra.as_ref()?.relay.clone()?;
-        Some((relay, self.reason()))
-    }
-
-    /// The soft cancel: `until_stopping` below ends now; after `grace` the node is cancelled.
-    pub(crate) fn stop(self: &Arc<Self>, grace: Duration) {
-        let mut todo = vec![Arc::clone(self)];
-        let mut cut = Vec::new();
-        while let Some(node) = todo.pop() {
-            let inner = node.inner.lock();
-            let flags = node.flags.load(Relaxed);
-            if flags & STOPPING != 0 || (flags & SHIELD != 0 && !Arc::ptr_eq(&node, self)) {
-                continue;
-            }
-            node.flags.fetch_or(STOPPING, AcqRel);
-            node.children(&inner, true, &mut todo);
-            drop(inner);
-            if flags & CUT_ON_STOP != 0 {
-                cut.push(node);
-            }
-        }
-        for node in cut {
-            node.cancel(CancelReason::of(CancelSource::Stopped));
-        }
-        self.stop_after(grace);
+        relays.into_iter().for_each(|(relay, node)| relay.cancelled(node.reason()));
     }
 }
 
@@ -121,7 +133,45 @@ fn wake_tasks(node: &Arc<Node>) -> Woken<'_> {
 struct Woken<'a>(MutexGuard<'a, Inner>);
 
 impl Woken<'_> {
-    fn collect(self, node: &Node, todo: &mut Vec<Arc<Node>>) {
+    fn collect(self, node: &Arc<Node>, todo: &mut Vec<Arc<Node>>, relays: &mut Vec<(Arc<dyn Relay>, Arc<Node>)>) {
         node.children(&self.0, true, todo);
+        if let Some(relay) = self.0.extra.as_ref().and_then(|extra| extra.relay.clone()) {
+            relays.push((relay, Arc::clone(node)));
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::ptr::NonNull;
+    use std::sync::Barrier;
+
+    use super::super::node::Place;
+    use super::super::reason::CancelSource;
+    use super::*;
+    use crate::task::TaskId;
+
+    fn below(parent: Option<&Arc<Node>>) -> Arc<Node> {
+        // Nobody follows the pointers: no task registers here, and no timer is armed.
+        let parent = parent.cloned();
+        Node::attached(0, Place { parent, runtime: NonNull::dangling(), task: NonNull::dangling(), task_id: TaskId(0) })
+    }
+
+    #[test]
+    fn a_cancel_that_returns_has_reached_everything_below_also_if_another_one_is_under_way() {
+        for _ in 0..20 {
+            let root = below(None);
+            let all: Vec<_> = (0..300).map(|_| below(Some(&below(Some(&root))))).collect();
+            let start = Barrier::new(3);
+            std::thread::scope(|threads| {
+                for _ in 0..3 {
+                    threads.spawn(|| {
+                        start.wait();
+                        root.cancel(CancelReason::of(CancelSource::Explicit));
+                        assert!(all.iter().all(|node| node.is_effective()));
+                    });
+                }
+            });
+        }
     }
 }

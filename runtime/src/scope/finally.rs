@@ -1,12 +1,18 @@
 //! Clean-up that may await.
 
 use std::future::Future;
+use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::deadline::Deadline;
+use super::node::Node;
 use super::node::flag::HOLDER;
-use super::scoped::{Deadline, Scoped, shield};
+use super::scoped::{Scoped, shield};
+use super::shield::is_cut_here;
+use crate::contain::drop_payload;
 use crate::context;
 
 /// Runs `body`, then `cleanup`, whatever becomes of `body`: its end, its panic, or its being cancelled.
@@ -42,20 +48,32 @@ where
     F: Future,
     C: Future<Output = ()>,
 {
-    let outcome = {
+    let mut outcome = {
         let mut body = pin!(Some(body));
         let caught = std::future::poll_fn(|cx| poll_caught(body.as_mut(), cx));
         let outcome = Scoped::new("finally", HOLDER, Deadline::Never, caught).await;
         match catch_unwind(AssertUnwindSafe(|| body.set(None))) {
+            Err(panic) if !matches!(outcome, Ok(Err(_))) => Ok(Err(panic)),
             Ok(()) => outcome,
-            Err(panic) => Ok(Err(panic)),
+            Err(second) => {
+                drop_payload(Some(second));
+                outcome
+            }
         }
     };
-    shield(cleanup).await;
+    let mut cleanup = pin!(Some(cleanup));
+    let cleaned = shield(std::future::poll_fn(|cx| poll_caught(cleanup.as_mut(), cx))).await;
+    let dropped = catch_unwind(AssertUnwindSafe(|| cleanup.set(None)));
+    for panic in [cleaned.err(), dropped.err()].into_iter().flatten() {
+        match outcome {
+            Ok(Err(_)) => drop_payload(Some(panic)), // The first panic counts; the hook has told of this one.
+            _ => outcome = Ok(Err(panic)),
+        }
+    }
     match outcome {
         Ok(Ok(output)) => output,
         Ok(Err(panic)) => resume_unwind(panic),
-        Err(_) => cut().await,
+        Err(_) => Cut { node: None, never: PhantomData }.await,
     }
 }
 
@@ -68,13 +86,30 @@ fn poll_caught<F: Future>(body: Pin<&mut Option<F>>, cx: &mut Context<'_>) -> Po
 }
 
 /// The place at which the cancelled scope around drops what has been cut.
-async fn cut<T>() -> T {
-    std::future::poll_fn(|_| {
+struct Cut<T> {
+    /// So that a shield that is put between is noticed, and made to give way (`shield`).
+    node: Option<Arc<Node>>,
+    never: PhantomData<fn() -> T>,
+}
+
+impl<T> Future for Cut<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let node = self.node.get_or_insert_with(|| Node::attached(HOLDER, context::place("finally")));
+        node.set_owner(cx.waker());
         assert!(
-            context::is_cancelled(),
+            is_cut_here(),
             "trioxide: a `finally` was polled again after a scope had cancelled it; it has no value to give"
         );
         Poll::Pending
-    })
-    .await
+    }
+}
+
+impl<T> Drop for Cut<T> {
+    fn drop(&mut self) {
+        if let Some(node) = &self.node {
+            node.detach();
+        }
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! A *holder* is a node whose future must be polled to its end: a nursery with live children, a clean-up, a shield, a call on the
 //! thread pool. It counts one guard on each node above it, up to the next holder (which holds for both from there on) or else the
-//! task's node. A cancelled node with guards goes on polling.
+//! task's node. A cancelled node with guards goes on polling. Those are `HOLDER`s for good; a scope whose shield was switched on holds, too, but what
+//! is below it goes on counting on the scopes above (see `shield`).
 //!
 //! A guard must never turn into a hang. So it counts only while its holder answers:
 //! 1. Every wake of a holder goes through `Node::notify_owner`, which sets `WOKEN`; its poll clears it. A cancel wakes all holders.
@@ -36,34 +37,66 @@ pub(crate) enum Settled {
 }
 
 impl Node {
-    /// Begins to hold a guard on every scope above, up to the next holder.
+    /// Begins to hold a guard on every scope above, up to the next holder. The caller has answered (`owner` O1), and looks at what it waits for
+    /// afterwards.
     pub(crate) fn hold(&self) {
-        if self.flags.fetch_or(HOLDING, AcqRel) & HOLDING == 0 {
+        if !self.is_holding() && self.begin_hold() {
+            self.answer_cancel();
+        }
+    }
+
+    /// The counting part. For a node that is no `HOLDER`, under its lock.
+    pub(super) fn begin_hold(&self) -> bool {
+        if self.is_holding() {
+            return false;
+        }
+        let begins = self.flags.fetch_or(HOLDING, AcqRel) & HOLDING == 0;
+        if begins {
             self.above(|node| {
                 node.guards.fetch_add(1, AcqRel);
             });
-            // A cancel that came just before has not seen this holder: it owes an answer all the same. Pairs with the fence in
-            // `Node::spread`: either the cancel sees `HOLDING`, or we see `EFFECTIVE`.
-            fence(SeqCst);
-            if self.parent().is_some_and(|parent| parent.is_effective()) {
-                self.notify_owner();
-            }
+        }
+        begins
+    }
+
+    /// A cancel that came just before has not seen this holder: it owes an answer all the same. Pairs with the fence in `Node::spread`: either
+    /// the cancel sees `HOLDING`, or we see `EFFECTIVE`.
+    pub(super) fn answer_cancel(&self) {
+        fence(SeqCst);
+        if self.parent().is_some_and(|parent| parent.is_effective()) {
+            self.notify_owner();
         }
     }
 
     /// Lets go. A cancelled scope whose last guard this was is woken.
     pub(crate) fn let_go(&self) {
+        if !self.is_holding() {
+            return;
+        }
+        let freed = if self.flags.load(Relaxed) & HOLDER != 0 {
+            self.release()
+        } else {
+            let _inner = self.inner.lock(); // See `shield`.
+            self.release()
+        };
+        freed.iter().for_each(|scope| scope.notify_owner());
+    }
+
+    /// The counting part: the cancelled scopes that are free now. For a node that is no `HOLDER`, under its lock.
+    pub(super) fn release(&self) -> Vec<Arc<Node>> {
+        let mut freed = Vec::new();
         if self.clear(HOLDING) {
             self.above(|node| {
                 // Acquire and release: the scope that finds zero drops what the holder was using.
                 if node.guards.fetch_sub(1, AcqRel) == 1 && node.flags.load(Acquire) & EFFECTIVE != 0 {
-                    node.notify_owner();
+                    freed.push(Arc::clone(node));
                 }
             });
         }
+        freed
     }
 
-    fn above(&self, mut visit: impl FnMut(&Node)) {
+    fn above(&self, mut visit: impl FnMut(&Arc<Node>)) {
         let mut node = self;
         while let Some(parent) = node.parent() {
             visit(parent);
@@ -71,6 +104,16 @@ impl Node {
                 return;
             }
             node = parent;
+        }
+    }
+
+    /// Nobody polls this holder any more: it is dropped, or was forgotten. So is what it holds for, and its shield has nobody to shield.
+    fn give_up(self: &Arc<Self>) {
+        let mut todo = vec![Arc::clone(self)];
+        while let Some(node) = todo.pop() {
+            node.children(&node.inner.lock(), false, &mut todo);
+            node.let_go();
+            node.set_shield(false);
         }
     }
 
@@ -95,10 +138,10 @@ impl Node {
             if due {
                 asked = true;
             } else if holder.has(SUSPECT) {
-                holder.let_go();
+                holder.give_up();
             } else {
                 holder.set(SUSPECT);
-                holder.notify_owner();
+                holder.wake_owner();
                 asked = true;
             }
         }

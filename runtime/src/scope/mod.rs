@@ -16,19 +16,24 @@
 
 mod cancel;
 mod cancel_scope;
+mod deadline;
 mod finally;
 pub(crate) mod guard;
 pub(crate) mod live;
 pub(crate) mod node;
+mod owner;
 mod reason;
 pub(crate) mod scoped;
+mod shield;
 mod stop;
 mod timeout;
 
 pub use cancel_scope::{CancelScope, ScopeHandle};
+pub use deadline::{EffectiveDeadline, current_effective_deadline};
 pub use finally::finally;
 pub(crate) use node::Node;
 pub use reason::{CancelReason, CancelSource, Cancelled, TooSlow};
 pub use scoped::shield;
+pub(crate) use shield::is_cut_here;
 pub use stop::{stopping, until_stopping};
 pub use timeout::{fail_after, fail_at, move_on_after, move_on_at};

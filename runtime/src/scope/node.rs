@@ -8,17 +8,24 @@
 //! enters hangs below it. The children of a nursery hang their task nodes below the nursery's node, in a list of their own,
 //! so that a walk over the scopes of one task never sees another task's.
 //!
+//! The end of a node: its future is gone (`active` is cleared), nothing is left below it in its task, and if it is a nursery, all of its
+//! children have ended. Then it leaves the tree, once (`GONE`), and whoever waits for its end is told. So a nursery that was dropped
+//! half-way stays linked until it is empty, and holds what is around it in the tree; the end of a scope is the end of everything in it.
+//!
 //! Invariants:
 //! - **N1** `links` belong to the lists of the parent, under the parent's lock. A list owns one reference to each node in it, and
 //!   `LINKED` (changed under that lock) says that it does.
-//! - **N2** `EFFECTIVE` is set under the node's own lock and never cleared. Attaching a child reads it and links under the same
-//!   hold of the parent's lock; so a child either inherits the bit or is found by the walk that spreads it.
+//! - **N2** `EFFECTIVE` is set and cleared under the node's own lock, by `follow`, which reads the parent's bit under it. Whoever has changed
+//!   the bit of a node visits its children afterwards; so walks that meet agree in the end. Attaching a child reads the parent's bit
+//!   and links under the same hold of the parent's lock; so a child either inherits it or is found by the walk. A node that is
+//!   `CANCELLED` stays `EFFECTIVE`.
 //! - **N3** A task joins `tasks`, or an owner stores its waker, *before* it reads `EFFECTIVE` for the decision to stay suspended.
 //!   So a cancel between the two is not missed.
 //! - **N4** Two node locks are never held at once. Under a node's lock a timer's lock and the scheduler's queues may be taken, never
-//!   the other way round; no foreign code (wakers, drops of users' values) runs under it.
+//!   the other way round; no foreign code runs under it (wakes, clocks, drops of users' values), but for the clone of a waker.
 //! - **N5** `place.task` may be followed only by the task itself while it is polled, and by the holder of one of its tokens.
-//! - **N6** `place.runtime` may be followed while some task of the node's run has not ended; for one, while `active` is set, under the lock.
+//! - **N6** `place.runtime` may be followed while some task of the node's run has not ended; for one, while `active` is set, under the lock:
+//!   the end of the node's task clears it. A scope that another task goes on polling keeps that one's runtime in `Inner::moved`.
 //! - **N7** `place` is written once, before `ATTACHED` is set, by the one who made the node or took the scope by value; it is read only after
 //!   `ATTACHED` was seen.
 #![allow(unsafe_code)]
@@ -27,11 +34,12 @@ use std::any::Any;
 use std::cell::UnsafeCell;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::task::{Wake, Waker};
-use std::time::Instant;
+use std::task::Waker;
 
+use super::deadline::Deadline;
 use super::live::Live;
 use super::reason::{CancelReason, CancelSource};
+use crate::contain;
 use crate::list::{Linked, Links, List};
 use crate::local::Binding;
 use crate::primitives::Mutex;
@@ -47,7 +55,7 @@ pub(crate) mod flag {
     pub(crate) const CANCELLED: u32 = 1;
     /// Effectively cancelled.
     pub(crate) const EFFECTIVE: u32 = 1 << 1;
-    /// Cancellation from outside does not enter. Fixed when the node is attached.
+    /// Cancellation from outside does not enter. Changed under the node's lock.
     pub(crate) const SHIELD: u32 = 1 << 2;
     /// `stop` was called here or above.
     pub(crate) const STOPPING: u32 = 1 << 3;
@@ -77,8 +85,16 @@ pub(crate) mod flag {
     pub(crate) const ORPHANED: u32 = 1 << 13;
     /// Binds a tree variable.
     pub(crate) const BINDS: u32 = 1 << 20;
+    /// The node of a nursery: it does not leave the tree before it is `CLOSED`.
+    pub(crate) const NURSERY: u32 = 1 << 16;
+    /// Has left the tree, for good; whoever waited for that was told. Set under the node's lock.
+    pub(crate) const GONE: u32 = 1 << 17;
+    /// A cancel of this node has come to everything below it: another one need not look.
+    pub(crate) const REACHED: u32 = 1 << 18;
+    /// The scope has dropped its inside.
+    pub(crate) const CAUGHT: u32 = 1 << 19;
 }
-use flag::{ATTACHED, CANCELLED, CUT_ON_STOP, EFFECTIVE, HOLDING, LINKED, SHIELD, STOPPING, SUSPECT, TASK_ROOT, WOKEN};
+use flag::{ATTACHED, CANCELLED, CLOSED, EFFECTIVE, GONE, HOLDING, LINKED, NURSERY, STOPPING, TASK_ROOT};
 
 /// See the module.
 pub(crate) struct Node {
@@ -108,19 +124,22 @@ pub(crate) struct Place {
 pub(crate) struct Inner {
     /// The future that runs this node is in use, so its run has not ended (N6). Set when attached.
     pub(crate) active: bool,
+    /// That future is gone, or its task.
+    pub(super) ended: bool,
     /// Wakes the future that runs this node; for a task node, the task.
     pub(crate) owner: Option<Waker>,
     /// Suspended tasks that have this node as their base.
     pub(crate) tasks: List<Header>,
     /// Nodes below, of the same task.
-    scopes: List<Node>,
+    pub(super) scopes: List<Node>,
     /// Task nodes below.
     task_nodes: List<Node>,
     pub(crate) reason: Option<CancelReason>,
-    pub(crate) deadline: Option<Instant>,
-    /// Cancels the node at its deadline.
+    /// What the user has set; relative only before entry.
+    pub(super) deadline: Deadline,
+    /// Cancels the node at its deadline, or at the end of its grace.
     pub(crate) timer: Timer,
-    /// Rarely needed parts of a nursery or task.
+    /// Rarely needed parts.
     pub(crate) extra: Option<Box<Extra>>,
 }
 
@@ -139,12 +158,34 @@ pub(crate) struct Extra {
     pub(crate) at_end: Option<Box<dyn FnOnce() + Send>>,
     /// Of a node with `BINDS`.
     pub(crate) binding: Option<Binding>,
+    /// `stop`: when the node is cancelled; relative before entry.
+    pub(super) grace: Option<Deadline>,
+    /// Wait for the node to be gone.
+    pub(super) waiters: Vec<(u64, Waker)>,
+    /// The runtime of a scope that a task goes on polling which has not entered it (N6).
+    pub(super) moved: Option<Arc<Shared>>,
 }
 
 /// Passes a cancellation on to where the tree does not lead.
 pub(crate) trait Relay: Send + Sync {
     /// The node is effectively cancelled. May be called more than once; no lock of a node is held.
     fn cancelled(&self, reason: CancelReason);
+}
+
+impl Drop for Extra {
+    /// What users' `Drop`s panic with here would take along a worker.
+    fn drop(&mut self) {
+        contain::drop_value(self.failures.take());
+        contain::drop_value(self.panic.take());
+        contain::drop_value(self.env.take());
+        contain::drop_value(std::mem::take(&mut self.waiters));
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        contain::drop_value(self.owner.take());
+    }
 }
 
 // SAFETY: the raw parts are `links` (N1: under the parent's lock), the lists (under the own lock) and `place`, whose pointers
@@ -167,9 +208,18 @@ impl Node {
         Arc::new(Self::with(flags, None))
     }
 
-    /// A node at `place`, attached.
+    /// A node at `place`, attached, with a deadline that is not relative.
     pub(crate) fn attached(flags: u32, place: Place) -> Arc<Self> {
+        Self::attached_until(flags, place, Deadline::Never)
+    }
+
+    pub(super) fn attached_until(flags: u32, place: Place, deadline: Deadline) -> Arc<Self> {
         let node = Arc::new(Self::with(flags | ATTACHED, Some(place)));
+        {
+            let mut inner = node.inner.lock();
+            inner.active = true;
+            inner.deadline = deadline;
+        }
         node.link();
         node
     }
@@ -184,12 +234,13 @@ impl Node {
             links: Links::new(),
             inner: Mutex::new(Inner {
                 active: false,
+                ended: false,
                 owner: None,
                 tasks: List::new(),
                 scopes: List::new(),
                 task_nodes: List::new(),
                 reason: None,
-                deadline: None,
+                deadline: Deadline::Never,
                 timer: Timer::new(),
                 extra: None,
             }),
@@ -202,6 +253,7 @@ impl Node {
         // SAFETY: N7: nobody reads before `ATTACHED` is set, and nobody else writes.
         unsafe { *self.place.get() = Some(place) };
         self.flags.fetch_or(ATTACHED, AcqRel);
+        self.activate();
         self.link();
     }
 
@@ -215,59 +267,110 @@ impl Node {
         unsafe { &*self.place.get() }.as_ref()
     }
 
+    /// The runtime of an active node, whose lock the caller holds (N6).
+    pub(super) fn runtime(&self, inner: &Inner) -> Option<NonNull<Shared>> {
+        if !inner.active {
+            return None;
+        }
+        let moved = inner.extra.as_ref().and_then(|extra| extra.moved.as_ref());
+        moved.map(|shared| NonNull::from(&**shared)).or_else(|| Some(self.place()?.runtime))
+    }
+
     pub(crate) fn parent(&self) -> Option<&Arc<Node>> {
         self.place()?.parent.as_ref()
     }
 
+    /// Enters the list of the parent. Takes over what has become of the parent already.
     fn link(self: &Arc<Self>) {
-        self.inner.lock().active = true;
         let Some(parent) = self.parent() else { return };
-        let own = self.flags.load(Relaxed);
         let element = NonNull::from(&**self);
-        let inherited;
+        let above;
         {
             let mut inner = parent.inner.lock();
-            inherited = match own & SHIELD {
-                0 => parent.flags.load(Relaxed) & (EFFECTIVE | STOPPING),
-                _ => 0,
-            };
-            self.flags.fetch_or(LINKED | inherited, AcqRel);
+            above = parent.flags.load(Relaxed) & (EFFECTIVE | STOPPING);
+            let own = self.flags.fetch_or(LINKED, AcqRel);
             // The list's own reference (N1).
             let _ = Arc::into_raw(Arc::clone(self));
             let list = if own & TASK_ROOT != 0 { &mut inner.task_nodes } else { &mut inner.scopes };
             // SAFETY: the node lives as long as the list's reference, and has never been in a list (`place` is set once).
             unsafe { list.push_back(element) };
         }
-        if inherited & STOPPING != 0 && own & CUT_ON_STOP != 0 {
-            self.cancel(CancelReason::of(CancelSource::Stopped));
+        if above != 0 {
+            self.follow();
+            self.follow_stop();
         }
     }
 
-    /// The future that ran this node is gone: takes the node out of the tree. With a forgotten nursery below it the node stays,
-    /// so that a cancel from above still reaches that nursery's children; then the end of the task takes it out.
-    pub(crate) fn detach(&self) {
-        let forgotten = self.retire();
-        if !forgotten {
-            self.unlink();
+    /// The future that ran this node is gone: takes the node out of the tree. With something forgotten below it, or as a nursery that was
+    /// dropped half-way, it stays: a cancel from above still reaches what is there. Then the last of that takes it out, or the end of the task.
+    pub(crate) fn detach(self: &Arc<Self>) {
+        match self.retire() {
+            Retired::Gone(waiters) => self.leave_tree(waiters),
+            // What was forgotten in a shield has nobody left to shield it.
+            Retired::Stays => self.set_shield(false),
         }
     }
 
-    /// Takes back what the node would still have woken or cancelled. Whether something forgotten hangs below.
-    fn retire(&self) -> bool {
+    /// Takes back what the node would still have woken or cancelled.
+    fn retire(&self) -> Retired {
         let mut inner = self.inner.lock();
-        inner.active = false;
-        let gone = (inner.owner.take(), inner.timer.disarm());
-        let forgotten = !inner.scopes.is_empty();
+        let taken = inner.deactivate();
+        let gone = self.goes(&mut inner);
         drop(inner);
-        drop(gone); // Outside the lock (N4).
-        forgotten
+        contain::drop_value(taken); // Outside the lock (N4).
+        gone.map_or(Retired::Stays, Retired::Gone)
     }
 
-    fn unlink(&self) {
-        let Some(parent) = self.parent() else { return };
+    /// The task of this node has ended, and its future has not: it was forgotten, or another task goes on polling it.
+    fn abandon(&self) {
+        let mut inner = self.inner.lock();
+        if inner.extra.as_ref().is_some_and(|extra| extra.moved.is_some()) {
+            return;
+        }
+        let taken = inner.deactivate();
+        self.flags.fetch_or(GONE, AcqRel);
+        let waiters = inner.take_waiters();
+        drop(inner);
+        contain::drop_value(taken);
+        waiters.into_iter().for_each(|(_, waker)| contain::wake(waker));
+    }
+
+    /// Whether the node may leave the tree now: the one who is told so does that, and wakes the waiters.
+    fn goes(&self, inner: &mut Inner) -> Option<Vec<(u64, Waker)>> {
+        let flags = self.flags.load(Relaxed);
+        let open = flags & NURSERY != 0 && flags & CLOSED == 0;
+        if inner.active || open || !inner.scopes.is_empty() || flags & GONE != 0 {
+            return None;
+        }
+        self.flags.fetch_or(GONE, AcqRel);
+        Some(inner.take_waiters())
+    }
+
+    /// Leaves the tree if nothing keeps the node there any more.
+    pub(crate) fn leave_if_done(self: &Arc<Self>) {
+        let waiters = self.goes(&mut self.inner.lock());
+        if let Some(waiters) = waiters {
+            self.leave_tree(waiters);
+        }
+    }
+
+    /// Takes out a node that is `GONE`, and those above that have waited for this alone.
+    fn leave_tree(&self, mut waiters: Vec<(u64, Waker)>) {
+        let mut left = self.unlink();
+        waiters.drain(..).for_each(|(_, waker)| contain::wake(waker));
+        while let Some(parent) = left {
+            let Some(waiters) = parent.goes(&mut parent.inner.lock()) else { return };
+            left = parent.unlink();
+            waiters.into_iter().for_each(|(_, waker)| contain::wake(waker));
+        }
+    }
+
+    /// Out of the parent's list. The parent, if it has ended already and this was the last below it.
+    fn unlink(&self) -> Option<Arc<Node>> {
+        let parent = self.parent()?;
         let mut inner = parent.inner.lock();
         if self.flags.load(Relaxed) & LINKED == 0 {
-            return;
+            return None;
         }
         let root = self.flags.fetch_and(!LINKED, AcqRel) & TASK_ROOT != 0;
         let list = if root { &mut inner.task_nodes } else { &mut inner.scopes };
@@ -276,19 +379,23 @@ impl Node {
             list.remove(NonNull::from(self));
             Arc::from_raw(std::ptr::from_ref(self))
         };
+        let last = !root && !inner.active && inner.scopes.is_empty();
         drop(inner);
+        let parent = last.then(|| Arc::clone(parent));
         // The caller reached `self` through a reference of its own, so this is not the last.
         drop(own);
+        parent
     }
 
-    /// The task of this task node has ended: takes apart what was forgotten below.
-    pub(crate) fn detach_task(&self) {
+    /// The task of this task node has ended: takes apart what was forgotten below. A scope that another task goes on polling lives on, without
+    /// a place in the tree.
+    pub(crate) fn detach_task(self: &Arc<Self>) {
         let mut todo = Vec::new();
         self.children(&self.inner.lock(), false, &mut todo);
         while let Some(node) = todo.pop() {
             node.children(&node.inner.lock(), false, &mut todo);
             node.unlink();
-            node.retire();
+            node.abandon();
         }
         self.detach();
     }
@@ -347,33 +454,6 @@ impl Node {
         }
     }
 
-    /// Stores the waker of the future that runs this node. The caller reads the flags afterwards (N3).
-    pub(crate) fn set_owner(&self, waker: &Waker) {
-        if self.inner.lock().owner.as_ref().is_some_and(|owner| owner.will_wake(waker)) {
-            return;
-        }
-        // Cloned and dropped outside the lock (N4); nobody but the one future that runs the node stores here.
-        let waker = waker.clone();
-        let old = self.inner.lock().owner.replace(waker);
-        drop(old);
-    }
-
-    /// Wakes the future that runs this node, and remembers that it owes an answer if it holds a guard.
-    pub(crate) fn notify_owner(&self) {
-        self.flags.fetch_or(WOKEN, AcqRel);
-        let owner = self.inner.lock().owner.clone();
-        if let Some(owner) = owner {
-            owner.wake();
-        }
-    }
-
-    /// The holder is being polled: it has answered.
-    pub(crate) fn answer(&self) {
-        if self.flags.load(Relaxed) & (WOKEN | SUSPECT) != 0 {
-            self.flags.fetch_and(!(WOKEN | SUSPECT), AcqRel);
-        }
-    }
-
     pub(crate) fn is_holding(&self) -> bool {
         self.flags.load(Acquire) & HOLDING != 0
     }
@@ -383,19 +463,27 @@ impl Node {
     }
 }
 
-/// A shield polls its inside with its own node as the waker: so it is known that it was woken, and whether it was polled since.
-impl Wake for Node {
-    fn wake(self: Arc<Self>) {
-        self.notify_owner();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.notify_owner();
-    }
+/// What has become of a node whose future is gone.
+enum Retired {
+    /// It leaves the tree; these wait for that.
+    Gone(Vec<(u64, Waker)>),
+    /// Something below it, or its children, must end first.
+    Stays,
 }
 
 impl Inner {
     pub(crate) fn extra(&mut self) -> &mut Extra {
         self.extra.get_or_insert_default()
+    }
+
+    /// The future of the node is gone, or its task. What is to be dropped outside the lock.
+    fn deactivate(&mut self) -> impl Sized + use<> {
+        (self.active, self.ended) = (false, true);
+        let moved = self.extra.as_mut().and_then(|extra| extra.moved.take());
+        (self.owner.take(), self.timer.disarm(), moved)
+    }
+
+    fn take_waiters(&mut self) -> Vec<(u64, Waker)> {
+        self.extra.as_mut().map(|extra| std::mem::take(&mut extra.waiters)).unwrap_or_default()
     }
 }

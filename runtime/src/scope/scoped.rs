@@ -4,24 +4,16 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
 
 use pin_project_lite::pin_project;
 
+use super::deadline::Deadline;
 use super::guard::Settled;
 use super::node::Node;
-use super::node::flag::{HOLDER, SHIELD};
+use super::node::flag::{ATTACHED, CANCELLED, CAUGHT, EFFECTIVE, HOLDER, HOLDING, SHIELD};
 use super::reason::{CancelReason, CancelSource, Cancelled};
 use crate::context;
-use crate::primitives::atomic::Ordering::Relaxed;
-
-/// When a scope ends by itself. A relative deadline counts from entry, which is the first poll.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Deadline {
-    Never,
-    After(Duration),
-    At(Instant),
-}
+use crate::primitives::atomic::Ordering::{Acquire, Relaxed};
 
 pin_project! {
     /// See the module.
@@ -29,7 +21,6 @@ pin_project! {
         #[pin]
         inside: Option<F>,
         node: Entered,
-        deadline: Deadline,
         // The node as the waker of a shield's inside: so it is seen whether the shield is still polled.
         own_waker: Option<Waker>,
         operation: &'static str,
@@ -41,21 +32,34 @@ struct Entered {
     node: Option<Arc<Node>>,
     /// Of the node that is made at entry if none was given.
     flags: u32,
+    deadline: Deadline,
     entered: bool,
+    /// Has been suspended.
     armed: bool,
+}
+
+/// A node that is not attached yet. Dropped so, it is at its end.
+pub(super) struct Unentered(pub(super) Arc<Node>);
+
+impl Drop for Unentered {
+    fn drop(&mut self) {
+        if self.0.flags.load(Relaxed) & ATTACHED == 0 {
+            self.0.detach();
+        }
+    }
 }
 
 impl<F: Future> Scoped<F> {
     /// A scope with a node of its own, made at entry with `flags`.
     pub(crate) fn new(operation: &'static str, flags: u32, deadline: Deadline, inside: F) -> Self {
-        let node = Entered { node: None, flags, entered: false, armed: false };
-        Self { inside: Some(inside), node, deadline, own_waker: None, operation }
+        let node = Entered { node: None, flags, deadline, entered: false, armed: false };
+        Self { inside: Some(inside), node, own_waker: None, operation }
     }
 
     /// A scope on `node`, which is not yet attached.
-    pub(crate) fn on(operation: &'static str, node: Arc<Node>, deadline: Deadline, inside: F) -> Self {
-        let node = Entered { node: Some(node), flags: 0, entered: false, armed: false };
-        Self { inside: Some(inside), node, deadline, own_waker: None, operation }
+    pub(crate) fn on(operation: &'static str, node: Arc<Node>, inside: F) -> Self {
+        let node = Entered { node: Some(node), flags: 0, deadline: Deadline::Never, entered: false, armed: false };
+        Self { inside: Some(inside), node, own_waker: None, operation }
     }
 }
 
@@ -64,35 +68,36 @@ impl Entered {
         self.node.as_ref().expect("a scope has its node until it has ended")
     }
 
-    fn enter(&mut self, deadline: &mut Deadline, operation: &'static str) {
+    fn enter(&mut self, operation: &'static str) {
         let place = context::place(operation);
-        match &self.node {
-            // `CancelScope::run` takes the scope by value, so it has not been entered before.
-            Some(node) => node.attach(place),
-            None => self.node = Some(Node::attached(self.flags, place)),
-        }
         self.entered = true;
-        // One look at the clock.
-        let past = match *deadline {
-            Deadline::Never => return,
-            Deadline::After(after) => {
-                *deadline = crate::time::deadline_after(after, operation).map_or(Deadline::Never, Deadline::At);
-                after.is_zero()
-            }
-            Deadline::At(at) => crate::time::now() >= at,
-        };
-        if past {
-            self.node().cancel(CancelReason::of(CancelSource::Deadline));
+        // `CancelScope::run` takes the scope by value, so it has not been entered before.
+        if let Some(node) = &self.node {
+            return node.attach(place);
         }
+        // One look at the clock.
+        let now = (self.deadline != Deadline::Never).then(|| crate::time::now_for(operation));
+        let deadline = now.map_or(Deadline::Never, |now| self.deadline.from(now));
+        let node = Node::attached_until(self.flags, place, deadline);
+        if let (Some(now), Deadline::At(at)) = (now, deadline)
+            && at <= now
+        {
+            node.cancel(CancelReason::of(CancelSource::Deadline));
+        }
+        self.deadline = deadline;
+        self.node = Some(node);
     }
 
-    /// The scope stays suspended: from here on its deadline must be able to wake it.
-    fn arm(&mut self, deadline: Deadline) {
-        if let Deadline::At(at) = deadline
-            && !self.armed
-        {
+    /// The scope stays suspended: from here on its deadline must be able to wake it, wherever it is polled.
+    fn arm(&mut self) {
+        let node = self.node.as_ref().expect("a scope has its node until it has ended");
+        if !self.armed {
             self.armed = true;
-            self.node().arm_deadline(at, CancelSource::Deadline);
+            node.arm();
+        }
+        let place = node.place().expect("an entered scope is attached");
+        if !context::is_task(place.task_id) {
+            node.move_to(context::hold_runtime("CancelScope::run"));
         }
     }
 
@@ -100,8 +105,8 @@ impl Entered {
         if let Some(node) = self.node.take()
             && self.entered
         {
-            node.let_go();
             node.detach();
+            node.let_go();
         }
     }
 }
@@ -118,59 +123,63 @@ impl<F: Future> Future for Scoped<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         if !this.node.entered {
-            this.node.enter(this.deadline, this.operation);
+            this.node.enter(this.operation);
         }
-        let node = this.node.node();
-        let holder = node.flags.load(Relaxed) & HOLDER != 0;
-        if holder {
-            node.answer();
-            node.set_owner(cx.waker());
-            this.own_waker.get_or_insert_with(|| Waker::from(Arc::clone(node)));
-        }
-        let inside = this.inside.as_mut().as_pin_mut().expect("a scope is not polled after its end");
-        let polled = context::with_node(node, || match this.own_waker {
-            Some(waker) => inside.poll(&mut Context::from_waker(waker)),
-            None => inside.poll(cx),
-        });
-        if let Poll::Ready(output) = polled {
-            this.inside.set(None);
-            this.node.leave();
-            return Poll::Ready(Ok(output));
-        }
-        // Register first, then look (N3).
-        if holder {
-            node.hold();
-        } else {
-            node.set_owner(cx.waker());
-        }
-        this.node.arm(*this.deadline);
-        let node = this.node.node();
-        // A holder sees to its own inside; of other scopes the outermost one does.
-        let ours = node.is_effective() && (holder || !context::is_cancelled());
-        if ours && node.settle(context::task_is_due(), cx) == Settled::Free {
+        let mut deliver = !this.node.node().is_effective();
+        loop {
+            let node = this.node.node();
+            let holder = node.flags.load(Acquire) & (HOLDER | SHIELD) != 0;
+            if holder {
+                node.answer(cx.waker());
+                this.own_waker.get_or_insert_with(|| Waker::from(Arc::clone(node)));
+            }
+            let inside = this.inside.as_mut().as_pin_mut().expect("a scope is not polled after its end");
+            let polled = context::with_node(node, || match this.own_waker {
+                Some(waker) => inside.poll(&mut Context::from_waker(waker)),
+                None => inside.poll(cx),
+            });
+            if let Poll::Ready(output) = polled {
+                this.inside.set(None);
+                this.node.leave();
+                return Poll::Ready(Ok(output));
+            }
+            // Register first, then look (N3).
+            if !holder {
+                node.set_owner(cx.waker());
+            }
+            let flags = node.flags.load(Acquire);
+            if flags & HOLDER != 0 {
+                node.hold();
+            } else if flags & (SHIELD | HOLDING) == SHIELD {
+                node.hold_if_shielded();
+            }
+            this.node.arm();
+            let node = this.node.node();
+            if !is_ours(node) || node.settle(context::task_is_due(), cx) == Settled::Held {
+                return Poll::Pending;
+            }
+            // Cancelled during this poll, as something was woken: what was completed before the cancel is delivered first.
+            if std::mem::take(&mut deliver) && context::task_is_due() {
+                continue;
+            }
             let reason = node.reason();
+            node.set(CAUGHT);
             this.inside.set(None);
             this.node.leave();
             return Poll::Ready(Err(Cancelled { reason }));
         }
-        Poll::Pending
     }
 }
 
-impl Node {
-    /// Cancels the node at `at`, unless an earlier deadline is set. A deadline that has passed takes effect when the worker next looks
-    /// at its timers.
-    pub(super) fn arm_deadline(self: &Arc<Self>, at: Instant, source: CancelSource) {
-        let Some(place) = self.place() else { return };
-        let mut inner = self.inner.lock();
-        if !inner.active || inner.deadline.is_some_and(|earlier| earlier <= at) {
-            return;
-        }
-        inner.deadline = Some(at);
-        let old = inner.timer.disarm();
-        crate::time::arm_node(&inner.timer, place.runtime, at, self, source);
-        drop(inner);
-        drop(old);
+/// Whether this suspended scope is the one to drop its inside: a holder sees to that for itself, of other scopes the outermost that is cancelled.
+fn is_ours(node: &Node) -> bool {
+    let flags = node.flags.load(Acquire);
+    match flags & (HOLDER | SHIELD) {
+        0 if flags & EFFECTIVE == 0 || context::is_cancelled() => false,
+        // Not cancelled itself. If it is polled where it was entered, a shield around is just being switched on, and this node not reached yet. Otherwise
+        // it was moved out of the scope that is cancelled, and nobody else will see to it.
+        0 => flags & CANCELLED != 0 || !context::is_below_parent_of(node),
+        _ => flags & EFFECTIVE != 0,
     }
 }
 

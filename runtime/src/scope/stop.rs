@@ -4,10 +4,12 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::deadline::Deadline;
 use super::node::Node;
-use super::node::flag::CUT_ON_STOP;
-use super::reason::CancelSource;
-use super::scoped::{Deadline, Scoped};
+use super::node::flag::{CUT_ON_STOP, SHIELD, STOPPING};
+use super::reason::{CancelReason, CancelSource};
+use super::scoped::Scoped;
+use crate::primitives::atomic::Ordering::{AcqRel, Relaxed};
 
 /// Runs `future` until the surrounding scope is asked to stop; `None` if that came first.
 ///
@@ -48,15 +50,37 @@ pub async fn stopping() {
 }
 
 impl Node {
-    /// Sets the deadline to `grace` from now, unless an earlier one is set.
-    pub(super) fn stop_after(self: &Arc<Self>, grace: Duration) {
-        // The lock is held for a moment to ask whether the run is still there (`node` N6).
-        let now = {
-            let inner = self.inner.lock();
-            self.place().filter(|_| inner.active).map(|place| crate::time::runtime_now(place.runtime))
-        };
-        if let Some(at) = now.and_then(|now| now.checked_add(grace)) {
-            self.arm_deadline(at, CancelSource::Stopped);
+    /// The soft cancel: `until_stopping` below ends now; after `grace` the node is cancelled.
+    pub(crate) fn stop(self: &Arc<Self>, grace: Duration) {
+        self.spread_stop();
+        self.stop_after(grace);
+    }
+
+    /// Takes over a stop from above: when the node is attached, or its shield was switched off.
+    pub(super) fn follow_stop(self: &Arc<Self>) {
+        if !self.has(SHIELD) && self.parent().is_some_and(|parent| parent.has(STOPPING)) {
+            self.spread_stop();
+        }
+    }
+
+    fn spread_stop(self: &Arc<Self>) {
+        let mut todo = vec![Arc::clone(self)];
+        let mut cut = Vec::new();
+        while let Some(node) = todo.pop() {
+            let inner = node.inner.lock();
+            let flags = node.flags.load(Relaxed);
+            if flags & STOPPING != 0 || (flags & SHIELD != 0 && !Arc::ptr_eq(&node, self)) {
+                continue;
+            }
+            node.flags.fetch_or(STOPPING, AcqRel);
+            node.children(&inner, true, &mut todo);
+            drop(inner);
+            if flags & CUT_ON_STOP != 0 {
+                cut.push(node);
+            }
+        }
+        for node in cut {
+            node.cancel(CancelReason::of(CancelSource::Stopped));
         }
     }
 }

@@ -3,8 +3,9 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
+use super::deadline::Deadline;
 use super::reason::TooSlow;
-use super::scoped::{Deadline, Scoped};
+use super::scoped::Scoped;
 
 /// Runs `future` for at most `after`; `None` if it was cut short.
 ///

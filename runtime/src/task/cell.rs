@@ -22,16 +22,17 @@ use std::task::{Context, Poll};
 use super::state::{State, Stopped};
 use super::waker::waker_ref;
 use super::{Header, REQUEST, TaskId, register, take_request, unregister};
-use crate::context;
+pub(crate) use crate::contain::drop_payload;
 use crate::list::Links;
 use crate::local::Locals;
 use crate::nursery;
-use crate::primitives::atomic::Ordering::{Acquire, Relaxed};
+use crate::primitives::atomic::Ordering::Acquire;
 use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicU32};
 use crate::scheduler::{self, How};
 use crate::scope::guard::Settled;
 use crate::scope::{Cancelled, Node};
 use crate::watch::{self, Turn};
+use crate::{contain, context};
 
 /// What becomes of a future's output: the value for the handle, and the error for the nursery.
 pub(crate) trait Settle<O> {
@@ -141,8 +142,7 @@ pub(super) unsafe fn take_output(task: NonNull<Header>, to: *mut ()) {
 /// Drops the output, which belongs to the caller. A panic in its `Drop` is contained.
 pub(super) unsafe fn discard_output(task: NonNull<Header>) {
     // SAFETY: passed on.
-    let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { (task.as_ref().vtable.drop_output)(task) }));
-    drop_payload(dropped.err());
+    contain::call(|| unsafe { (task.as_ref().vtable.drop_output)(task) });
 }
 
 /// Gives up a reference; the last frees the task.
@@ -178,15 +178,20 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Tur
         watch::step_begins(header, turn);
         let waker = waker_ref(header);
         let mut cx = Context::from_waker(&waker);
-        // SAFETY: `RUNNING` is ours (T4); the future never moves: it lies in the cell.
-        let polled = catch_unwind(AssertUnwindSafe(|| unsafe { poll_future::<F, S>(task, &mut cx) }));
-        let outcome = match polled {
-            Ok(Poll::Ready(output)) => Outcome::Output(output),
-            Err(panic) => Outcome::Panic(panic),
-            Ok(Poll::Pending) if is_cut(header, &cx) => Outcome::Cut,
-            Ok(Poll::Pending) => {
-                watch::step_ends(header, turn);
-                return header.state.stop_running() == Stopped::Again;
+        let mut deliver = !node.is_effective();
+        let outcome = loop {
+            // SAFETY: `RUNNING` is ours (T4); the future never moves: it lies in the cell.
+            let polled = catch_unwind(AssertUnwindSafe(|| unsafe { poll_future::<F, S>(task, &mut cx) }));
+            match polled {
+                Ok(Poll::Ready(output)) => break Outcome::Output(output),
+                Err(panic) => break Outcome::Panic(panic),
+                Ok(Poll::Pending) if !is_cut(header, &cx) => {
+                    watch::step_ends(header, turn);
+                    return header.state.stop_running() == Stopped::Again;
+                }
+                // Cancelled during this poll, as something was woken: what was completed before the cancel is delivered first.
+                Ok(Poll::Pending) if std::mem::take(&mut deliver) && header.state.is_notified() => {}
+                Ok(Poll::Pending) => break Outcome::Cut,
             }
         };
         // SAFETY: `RUNNING` is ours, and the future has not been finished before.
@@ -202,12 +207,12 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Tur
 /// Whether a suspended task is to be dropped where it stands. Registers it first if it is to sleep (N3).
 fn is_cut(header: &Header, cx: &Context<'_>) -> bool {
     let due = header.state.is_notified();
-    if !due && !header.registered.load(Relaxed) {
-        register(header);
-    }
-    // The base is asked, too: a cancel marks it, wakes its tasks, and only then comes to their own nodes.
+    // Acquire pairs with the release in `wake_and_unlink`. A task that has outlived a cancel is registered again.
+    let registered = due || header.linked.load(Acquire) || register(header);
+    // The base is asked, too: a cancel marks it, wakes its tasks, and only then comes to their own nodes. If it was cancelled when the task
+    // wanted to register, that counts, whatever a shield has made of it since.
     // SAFETY: T2.
-    let cancelled = unsafe { header.base.as_ref() }.is_effective();
+    let cancelled = !registered || unsafe { header.base.as_ref() }.is_effective();
     match header.own_node() {
         Some(own) => (cancelled || own.is_effective()) && own.settle(due, cx) == Settled::Free,
         None => cancelled,
@@ -222,6 +227,14 @@ unsafe fn finish<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, outcome
     let base = unsafe {
         Arc::increment_strong_count(header.base.as_ptr());
         Arc::from_raw(header.base.as_ptr().cast_const())
+    };
+    // The panic of the poll first: it is the cause, whatever the drop of the future makes of it.
+    let outcome = match outcome {
+        Outcome::Panic(panic) => {
+            nursery::report_panic(&base, panic);
+            None
+        }
+        other => Some(other),
     };
     // SAFETY: T4.
     let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { set_stage::<F, S>(task, Stage::Empty) }));
@@ -239,24 +252,23 @@ unsafe fn finish<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, outcome
         nursery::bodies_gone(own);
     }
     let value = match outcome {
-        Outcome::Output(output) => match catch_unwind(AssertUnwindSafe(|| S::settle(&base, header, output))) {
+        Some(Outcome::Output(output)) => match catch_unwind(AssertUnwindSafe(|| S::settle(&base, header, output))) {
             Ok(value) => value,
             Err(panic) => {
                 nursery::report_panic(&base, panic);
                 None
             }
         },
-        Outcome::Panic(panic) => {
-            nursery::report_panic(&base, panic);
-            None
-        }
-        Outcome::Cut => {
+        Some(Outcome::Cut) => {
+            // Not if only this task was cancelled. What the base says now may have been changed by a shield.
+            let by_base = base.is_effective() || !header.own_node().is_some_and(|own| own.is_cancelled());
             // A service that was cut has taken nothing from what its nursery has to give.
-            if base.is_effective() && !header.is_service() {
+            if by_base && !header.is_service() {
                 base.set(crate::scope::node::flag::CHILD_CUT);
             }
             None
         }
+        Some(Outcome::Panic(_)) | None => None,
     };
     let result = value.ok_or_else(|| Cancelled { reason: header.own_node().unwrap_or(&base).reason() });
     // SAFETY: T4; the stage is `Empty`, so nothing is dropped here. Then the future's own token goes, exactly once.
@@ -273,6 +285,15 @@ unsafe fn finish<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, outcome
 ///
 /// The future has ended, `joins` is zero, and this is called once.
 pub(super) unsafe fn end(task: NonNull<Header>) {
+    // What is dropped from here on (the value, a nursery's loan) may be users'. It must not find a task that has ended, and can not be given tokens.
+    // SAFETY: passed on.
+    context::without_task(|| unsafe { end_outside(task) });
+}
+
+/// # Safety
+///
+/// As `end`.
+unsafe fn end_outside(task: NonNull<Header>) {
     // SAFETY: T1, T2: until `leave` below.
     let (header, base) = unsafe { (task.as_ref(), task.as_ref().base) };
     let mut at_end = None;
@@ -290,6 +311,11 @@ pub(super) unsafe fn end(task: NonNull<Header>) {
             };
             nursery::report_panic(&base, panic);
         }
+        // SAFETY: T6: the node lives in an `Arc` of which `own` holds a reference.
+        let own = unsafe {
+            Arc::increment_strong_count(std::ptr::from_ref(own));
+            Arc::from_raw(std::ptr::from_ref(own))
+        };
         own.detach_task();
     }
     unregister(header);
@@ -301,8 +327,7 @@ pub(super) unsafe fn end(task: NonNull<Header>) {
     } else if completed.has_waker {
         // SAFETY: `state` rule 3.
         let waker = unsafe { &*header.join_waker.get() };
-        let woken = catch_unwind(AssertUnwindSafe(|| waker.as_ref().map(std::task::Waker::wake_by_ref)));
-        drop_payload(woken.err());
+        contain::call(|| waker.as_ref().map(std::task::Waker::wake_by_ref));
     }
     if let Some(at_end) = at_end {
         at_end();
@@ -312,13 +337,6 @@ pub(super) unsafe fn end(task: NonNull<Header>) {
         let service = header.is_service();
         drop_reference(task);
         nursery::leave_as(base, service);
-    }
-}
-
-/// Drops a panic's payload, whose own `Drop` may panic.
-pub(crate) fn drop_payload(payload: Option<Box<dyn Any + Send>>) {
-    if let Err(worse) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        std::mem::forget(worse);
     }
 }
 
@@ -366,5 +384,5 @@ unsafe fn free<F: Future, S: Settle<F::Output>>(task: NonNull<Header>) {
         // SAFETY: T6: `own` holds a reference.
         drop(unsafe { Arc::from_raw(own) });
     }
-    drop(cell.header.join_waker.get_mut().take());
+    contain::drop_value(cell.header.join_waker.get_mut().take());
 }

@@ -288,18 +288,20 @@ pub(crate) fn wake_and_unlink(inner: &mut Inner, task: NonNull<Header>) -> Optio
     }
 }
 
-/// Enters the task in the waiters of its base, for the first time that it stays suspended.
-fn register(header: &Header) {
+/// Enters the task in the waiters of its base, for the first time that it stays suspended. False if that is cancelled: the caller is cut, or goes
+/// on by itself.
+fn register(header: &Header) -> bool {
     // SAFETY: T2.
     let base = unsafe { header.base.as_ref() };
     let mut inner = base.inner.lock();
     if base.is_effective() {
-        return; // The caller reads the flag next and is cut or goes on by itself.
+        return false;
     }
     header.registered.store(true, Relaxed);
     header.linked.store(true, Relaxed);
     // SAFETY: the task is alive, in no list, and leaves this one before it ends (`unregister`).
     unsafe { inner.tasks.push_back(NonNull::from(header)) };
+    true
 }
 
 fn unregister(header: &Header) {

@@ -14,6 +14,7 @@ mod wheel;
 
 use std::cell::{Cell, UnsafeCell};
 use std::marker::PhantomPinned;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::task::Waker;
@@ -22,12 +23,12 @@ use std::time::{Duration, Instant};
 pub use clock::Clock;
 pub use sleep::{Sleep, sleep, sleep_forever, sleep_until};
 
-use crate::context;
 use crate::primitives::Mutex;
 use crate::primitives::atomic::AtomicU64;
 use crate::primitives::atomic::Ordering::{Acquire, Release};
 use crate::scheduler::Shared;
 use crate::scope::{CancelReason, CancelSource, Node};
+use crate::{contain, context, nursery};
 use wheel::{Entry, Wheel};
 
 /// What a timer does when it fires.
@@ -39,7 +40,7 @@ pub(crate) enum Fire {
 impl Fire {
     fn run(self) {
         match self {
-            Self::Wake(waker) => waker.wake(),
+            Self::Wake(waker) => contain::wake(waker),
             Self::Cancel(node, source) => node.cancel(CancelReason::of(source)),
         }
     }
@@ -71,7 +72,8 @@ impl Shard {
     /// Fires what is due.
     pub(crate) fn fire_due(&self, time: &Time) {
         let Some(next) = self.next() else { return };
-        let now = time.nanos(time.now());
+        let Some(now) = time.ask(Time::now) else { return };
+        let now = time.nanos(now);
         if next > now {
             return;
         }
@@ -189,12 +191,14 @@ impl Drop for Timer {
 pub(crate) struct Time {
     epoch: Instant,
     custom: Option<Box<dyn Clock>>,
+    /// The root of the run, which gets the panic of a clock that a worker has asked.
+    root: Mutex<Option<Arc<Node>>>,
 }
 
 impl Time {
     pub(crate) fn new(custom: Option<Box<dyn Clock>>) -> Self {
         let epoch = custom.as_ref().map_or_else(Instant::now, |clock| clock.now());
-        Self { epoch, custom }
+        Self { epoch, custom, root: Mutex::new(None) }
     }
 
     /// Tells a custom clock how to wake the runtime, and the pool to wake it, too: the clock may wait for its last job.
@@ -207,6 +211,30 @@ impl Time {
                 shared.wake_all();
             }
         }));
+    }
+
+    /// The root of the run that begins, or none any more.
+    pub(crate) fn set_root(&self, root: Option<&Arc<Node>>) {
+        let old = std::mem::replace(&mut *self.root.lock(), root.cloned());
+        drop(old);
+    }
+
+    /// Asks the clock for a worker, which must outlive its panic: that becomes the panic of the run.
+    fn ask<R>(&self, question: impl FnOnce(&Self) -> R) -> Option<R> {
+        if self.custom.is_none() {
+            return Some(question(self));
+        }
+        match catch_unwind(AssertUnwindSafe(|| question(self))) {
+            Ok(answer) => Some(answer),
+            Err(panic) => {
+                let root = self.root.lock().clone();
+                match root {
+                    Some(root) => nursery::report_panic(&root, panic),
+                    None => contain::drop_payload(Some(panic)),
+                }
+                None
+            }
+        }
     }
 
     #[inline]
@@ -228,7 +256,7 @@ impl Time {
         let deadline = self.epoch.checked_add(Duration::from_nanos(nanos))?;
         match &self.custom {
             None => Some(deadline.saturating_duration_since(Instant::now())),
-            Some(clock) => clock.sleep_time(deadline),
+            Some(clock) => self.ask(|_| clock.sleep_time(deadline)).flatten(),
         }
     }
 
@@ -238,7 +266,7 @@ impl Time {
 
     pub(crate) fn all_idle(&self, next: Option<u64>) -> bool {
         let next = next.and_then(|nanos| self.epoch.checked_add(Duration::from_nanos(nanos)));
-        self.custom.as_ref().is_some_and(|clock| clock.all_idle(next))
+        self.custom.as_ref().is_some_and(|clock| self.ask(|_| clock.all_idle(next)).unwrap_or(false))
     }
 }
 
@@ -263,6 +291,11 @@ pub(crate) fn now_for(operation: &str) -> Instant {
     })
 }
 
+/// The present moment by the clock of the caller's run, or outside of one by the system's.
+pub(crate) fn now_or_system() -> Instant {
+    context::worker(|worker| worker.map_or_else(Instant::now, |worker| worker.shared().time.now()))
+}
+
 /// Arms the timer of an active node, whose lock the caller holds, to cancel it at `at`.
 pub(crate) fn arm_node(timer: &Timer, runtime: NonNull<Shared>, at: Instant, node: &Arc<Node>, source: CancelSource) {
     // SAFETY: M1: the timer belongs to the node, whose lock is held, and was disarmed by the caller; the node is active, so its run has
@@ -270,8 +303,11 @@ pub(crate) fn arm_node(timer: &Timer, runtime: NonNull<Shared>, at: Instant, nod
     unsafe { timer.arm(runtime, at, Fire::Cancel(Arc::clone(node), source)) };
 }
 
-/// The present moment of the runtime of an active node.
-pub(crate) fn runtime_now(runtime: NonNull<Shared>) -> Instant {
-    // SAFETY: `scope::node` N6.
-    unsafe { runtime.as_ref() }.time.now()
+/// A reference to the runtime of an active node, whose lock the caller holds.
+pub(crate) fn hold_runtime(runtime: NonNull<Shared>) -> Arc<Shared> {
+    // SAFETY: `scope::node` N6: the run has not ended; and `Shared` lives in an `Arc`.
+    unsafe {
+        Arc::increment_strong_count(runtime.as_ptr());
+        Arc::from_raw(runtime.as_ptr().cast_const())
+    }
 }

@@ -179,10 +179,9 @@ impl<T, E> Future for Starting<T, E> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let node = &self.opened.node;
-        node.answer();
+        // Register first, then look (`scope::node` N3).
+        node.answer(cx.waker());
         if !node.has(CLOSED) {
-            // Register first, then look (`scope::node` N3).
-            node.set_owner(cx.waker());
             node.hold();
             if !node.has(CLOSED) {
                 return Poll::Pending;
