@@ -6,12 +6,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::deadline::Deadline;
 use super::node::Node;
 use super::node::flag::HOLDER;
 use super::scoped::{Scoped, shield};
 use super::shield::is_cut_here;
+use super::timeout::move_on_after;
 use crate::contain::drop_payload;
 use crate::context;
 
@@ -75,6 +77,36 @@ where
         Ok(Err(panic)) => resume_unwind(panic),
         Err(_) => Cut { node: None, never: PhantomData }.await,
     }
+}
+
+/// As [`finally`], with a clean-up that is cut when it has taken longer than `limit`.
+///
+/// The time counts from the beginning of the clean-up. So a connection that does not close cannot keep a cancelled scope for ever.
+///
+/// # Cancellation
+///
+/// As [`finally`]. At the limit `cleanup` is dropped where it is suspended, once every guard in it has let go; the outcome is as if it had ended. A clean-up
+/// that must know that wraps itself with [`move_on_after`](crate::move_on_after) in place of this.
+///
+/// # Panics
+///
+/// As [`finally`].
+///
+/// ```
+/// use std::time::Duration;
+/// use trioxide_runtime::{finally_within, run, sleep_forever};
+/// let answer = run(finally_within(Duration::from_millis(1), async { 42 }, sleep_forever()));
+/// assert_eq!(answer, 42);
+/// ```
+pub async fn finally_within<F, C>(limit: Duration, body: F, cleanup: C) -> F::Output
+where
+    F: Future,
+    C: Future<Output = ()>,
+{
+    let within = async {
+        let _ = move_on_after(limit, cleanup).await;
+    };
+    finally(body, within).await
 }
 
 fn poll_caught<F: Future>(body: Pin<&mut Option<F>>, cx: &mut Context<'_>) -> Poll<std::thread::Result<F::Output>> {

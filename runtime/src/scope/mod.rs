@@ -10,14 +10,16 @@
 //! | `cancel` | cancel and stop: mark downwards, wake what sleeps |
 //! | `guard` | what must finish first, and what if it never does |
 //! | `scoped` | the future of a scope, also as a shield |
-//! | `cancel_scope`, `timeout`, `stop`, `finally` | what users call |
+//! | `cancel_scope`, `group`, `timeout`, `condition`, `stop`, `finally` | what users call |
 //! | `live` | the count behind a nursery's join |
 //! | `reason` | why |
 
 mod cancel;
 mod cancel_scope;
+mod condition;
 mod deadline;
 mod finally;
+mod group;
 pub(crate) mod guard;
 pub(crate) mod live;
 pub(crate) mod node;
@@ -29,8 +31,10 @@ mod stop;
 mod timeout;
 
 pub use cancel_scope::{CancelScope, ScopeHandle};
+pub use condition::move_on_when;
 pub use deadline::{EffectiveDeadline, current_effective_deadline};
-pub use finally::finally;
+pub use finally::{finally, finally_within};
+pub use group::CancelGroup;
 pub(crate) use node::Node;
 pub use reason::{CancelReason, CancelSource, Cancelled, TooSlow};
 pub use scoped::shield;

@@ -20,6 +20,8 @@ pub enum CancelSource {
     Explicit,
     /// The scope's deadline has passed.
     Deadline,
+    /// What [`move_on_when`](crate::move_on_when) waits for has come.
+    Condition,
     /// The body or a child of the nursery returned an error.
     Failed,
     /// The body or a child of the nursery panicked.
@@ -71,6 +73,7 @@ impl fmt::Display for CancelReason {
         let source = match self.source {
             CancelSource::Explicit => "on request",
             CancelSource::Deadline => "the deadline has passed",
+            CancelSource::Condition => "what it was to go on until has come",
             CancelSource::Failed => "another task of the nursery failed",
             CancelSource::Panicked => "another task of the nursery panicked",
             CancelSource::Dropped => "the future that ran the scope was dropped",
