@@ -16,7 +16,6 @@ mod checkpoint;
 pub mod combine;
 mod contain;
 mod context;
-pub mod from_thread;
 mod limiter;
 mod list;
 mod local;
@@ -38,11 +37,10 @@ mod signals;
 mod sys;
 mod task;
 mod time;
-mod token;
 mod wait_list;
 mod watch;
 
-pub use blocking::{Blocking, blocking, blocking_limiter};
+pub use blocking::blocking;
 pub use checkpoint::checkpoint;
 pub use limiter::{
     AlreadyBorrowing, Borrower, CapacityLimiter, LimiterGuard, LimiterStatistics, OwnedLimiterGuard, TryAcquireError,
@@ -60,5 +58,4 @@ pub use scope::{
 };
 pub use task::{Task, TaskId};
 pub use time::{Clock, Sleep, now, sleep, sleep_forever, sleep_until};
-pub use token::{Callback, RunFinished, RunToken, RunTokenError};
 pub use watch::{Instrument, Moment, Observer, TaskInfo, current_task};

@@ -34,8 +34,6 @@ pub enum CancelSource {
     Stopped,
     /// The process got a second SIGINT or SIGTERM; the message says which.
     Signal,
-    /// The main task of the run has ended.
-    Shutdown,
 }
 
 impl CancelReason {
@@ -82,7 +80,6 @@ impl fmt::Display for CancelReason {
             CancelSource::NurseryClosed => "the body and the children of the nursery have ended",
             CancelSource::Stopped => "it was stopped and the grace is over",
             CancelSource::Signal => "the process got a second signal to end",
-            CancelSource::Shutdown => "the main task of the run has ended",
         };
         match &self.message {
             Some(message) => write!(f, "{source}: {message}"),
