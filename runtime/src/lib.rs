@@ -47,8 +47,8 @@ pub use limiter::{
 };
 pub use local::{LocalKey, LocalScope, RunVar, RunVarToken, TreeScope, TreeVar};
 pub use nursery::{
-    AnyError, BodyOutput, Closed, ErrorGroup, Failure, Leaf, Leaves, Nursery, NurseryError, NurseryStatistics, Origin,
-    Scope, StartError, Started, TaskBuilder, TaskOutput, nursery, nursery_with,
+    AnyError, BodyOutput, Closed, ErrorGroup, Failure, Leaf, Leaves, Limited, Nursery, NurseryError, NurseryStatistics,
+    Origin, Scope, StartError, Started, TaskBuilder, TaskOutput, TrySpawnError, nursery, nursery_with,
 };
 pub use runtime::{Builder, Runtime, run};
 pub use scope::{

@@ -13,6 +13,8 @@
 //! | `mod` (here) | the join protocol: open, leave, close, report |
 //! | `joining` | the future that polls the body and waits for the children |
 //! | `handle`, `builder` | `Nursery<E>` and the ways to spawn |
+//! | `limit` | a limit to how many children run at once |
+//! | `statistics` | what goes on in a nursery |
 //! | `start` | children of which the caller waits until they are ready |
 //! | `scoped` | `nursery_with`: children that borrow from what the nursery owns |
 //! | `error`, `output` | errors, and what bodies and children may return |
@@ -30,6 +32,7 @@ mod builder;
 mod error;
 mod handle;
 mod joining;
+mod limit;
 mod output;
 mod scoped;
 pub(crate) mod start;
@@ -44,6 +47,7 @@ pub use builder::TaskBuilder;
 pub use error::{AnyError, ErrorGroup, Failure, Leaf, Leaves, NurseryError, Origin};
 pub use handle::{Closed, Nursery};
 pub use joining::nursery;
+pub use limit::{Limited, TrySpawnError};
 pub use output::{BodyOutput, TaskOutput};
 pub use scoped::{Scope, nursery_with};
 pub use start::{StartError, Started};
