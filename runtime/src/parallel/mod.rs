@@ -38,8 +38,8 @@ pub use race::{Race, race, race_all};
 pub use streams::{Results, completed, ordered};
 pub use tuples::{Join, TryJoin, join, try_join};
 
-use crate::context;
 use crate::nursery::{ErrorGroup, Nursery, NurseryError, nursery};
+use crate::scope::is_cut_here;
 use crate::scope::node::flag::CLOSED;
 
 /// The place of the user's call, for the children that it spawns.
@@ -100,7 +100,7 @@ where
 async fn cut<T>() -> T {
     poll_fn(|_| {
         assert!(
-            context::is_cancelled(),
+            is_cut_here(),
             "trioxide: a function of `parallel` was polled again after a scope had cancelled it; it has no value to give"
         );
         Poll::Pending
