@@ -75,7 +75,7 @@ where
     match outcome {
         Ok(Ok(output)) => output,
         Ok(Err(panic)) => resume_unwind(panic),
-        Err(_) => Cut { node: None, never: PhantomData }.await,
+        Err(_) => cut("finally").await,
     }
 }
 
@@ -119,20 +119,27 @@ fn poll_caught<F: Future>(body: Pin<&mut Option<F>>, cx: &mut Context<'_>) -> Po
 
 /// The place at which the cancelled scope around drops what has been cut.
 struct Cut<T> {
+    operation: &'static str,
     /// So that a shield that is put between is noticed, and made to give way (`shield`).
     node: Option<Arc<Node>>,
     never: PhantomData<fn() -> T>,
+}
+
+/// See [`Cut`].
+pub(super) fn cut<T>(operation: &'static str) -> impl Future<Output = T> {
+    Cut { operation, node: None, never: PhantomData }
 }
 
 impl<T> Future for Cut<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        let node = self.node.get_or_insert_with(|| Node::attached(HOLDER, context::place("finally")));
+        let operation = self.operation;
+        let node = self.node.get_or_insert_with(|| Node::attached(HOLDER, context::place(operation)));
         node.set_owner(cx.waker());
         assert!(
             is_cut_here(),
-            "trioxide: a `finally` was polled again after a scope had cancelled it; it has no value to give"
+            "trioxide: a `{operation}` was polled again after a scope had cancelled it; it has no value to give"
         );
         Poll::Pending
     }

@@ -327,11 +327,16 @@ impl Node {
         if inner.extra.as_ref().is_some_and(|extra| extra.moved.is_some()) {
             return;
         }
+        let owner = inner.owner.take();
         let taken = inner.deactivate();
         self.flags.fetch_or(GONE, AcqRel);
         let waiters = inner.take_waiters();
         drop(inner);
         contain::drop_value(taken);
+        // Another task that has it, and has not polled it yet, does so now: its deadline must be set anew.
+        if let Some(owner) = owner {
+            contain::wake(owner);
+        }
         waiters.into_iter().for_each(|(_, waker)| contain::wake(waker));
     }
 

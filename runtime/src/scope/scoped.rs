@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use pin_project_lite::pin_project;
 
 use super::deadline::Deadline;
+use super::finally::cut;
 use super::guard::Settled;
 use super::node::Node;
 use super::node::flag::{ATTACHED, CANCELLED, CAUGHT, EFFECTIVE, HOLDER, HOLDING, SHIELD};
@@ -195,7 +196,8 @@ fn is_ours(node: &Node) -> bool {
 ///
 /// # Panics
 ///
-/// When polled outside a run; and with the panic of `future`.
+/// When polled outside a run; and with the panic of `future`. And when it is polled again after a cancelled scope has given it up, because foreign code
+/// had left it aside.
 ///
 /// ```
 /// use trioxide_runtime::{CancelScope, checkpoint, run, shield};
@@ -218,6 +220,7 @@ pub async fn shield<F: Future>(future: F) -> F::Output {
     let scoped = Scoped::new("shield", SHIELD | HOLDER, Deadline::Never, future);
     match scoped.await {
         Ok(output) => output,
-        Err(_) => unreachable!("nobody holds a handle to the scope of a shield"),
+        // Nobody has polled it when it was to answer a cancel, so it was given up (`guard`); and now somebody does.
+        Err(_) => cut("shield").await,
     }
 }

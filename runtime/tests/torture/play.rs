@@ -96,9 +96,12 @@ impl Place {
 }
 
 /// Panics of the library that foreign code can bring about.
-const DOCUMENTED: [&str; 1] = ["a `finally` was polled again after a scope had cancelled it"];
+pub(crate) const DOCUMENTED: [&str; 2] = [
+    "a `finally` was polled again after a scope had cancelled it",
+    "a `shield` was polled again after a scope had cancelled it",
+];
 
-fn text(payload: &(dyn Any + Send)) -> &str {
+pub(crate) fn text(payload: &(dyn Any + Send)) -> &str {
     match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
         (Some(text), _) => text,
         (_, Some(text)) => text,
