@@ -26,6 +26,9 @@
 //! | --- | --- |
 //! | starting a program | [`macro@main`], [`macro@test`], [`run`], [`Runtime::builder`] |
 //! | starting tasks | [`nursery()`], [`nursery_with`], [`Nursery::spawn`], [`Task`] |
+//! | waiting until a task is ready; tasks that serve the others | [`Nursery::start`], [`Nursery::service`] |
+//! | so many tasks at once | [`Nursery::limit`] |
+//! | tasks that borrow, or are not `Send` | [`nursery_with`], [`local_nursery`] |
 //! | errors of tasks | [`NurseryError`], [`ErrorGroup`], [`AnyError`] |
 //! | time-outs | [`move_on_after`], [`fail_after`], [`CancelScope`] |
 //! | clean-up | [`finally`], [`shield`] |

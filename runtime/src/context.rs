@@ -257,6 +257,11 @@ pub(crate) fn place(operation: &str) -> Place {
     Place { parent: Some(parent), runtime, task, task_id: header.id() }
 }
 
+/// Whether the task that is being polled may do more before it must yield.
+pub(crate) fn has_budget() -> bool {
+    CONTEXT.with(|context| context.budget.get() != 0)
+}
+
 /// The gate of every leaf; see `lowlevel::poll_checkpoint`.
 #[inline]
 #[track_caller]

@@ -47,8 +47,9 @@ pub use limiter::{
 };
 pub use local::{LocalKey, LocalScope, RunVar, RunVarToken, TreeScope, TreeVar};
 pub use nursery::{
-    AnyError, BodyOutput, Closed, ErrorGroup, Failure, Leaf, Leaves, Limited, Nursery, NurseryError, NurseryStatistics,
-    Origin, Scope, StartError, Started, TaskBuilder, TaskOutput, TrySpawnError, nursery, nursery_with,
+    AnyError, BodyOutput, Closed, ErrorGroup, Failure, Leaf, Leaves, Limited, LocalNursery, LocalNurserySend,
+    LocalTask, LocalTaskBuilder, Nursery, NurseryError, NurseryStatistics, Origin, Scope, StartError, Started,
+    TaskBuilder, TaskOutput, TrySpawnError, local_nursery, local_nursery_send, nursery, nursery_with,
 };
 pub use runtime::{Builder, Runtime, run};
 pub use scope::{

@@ -16,7 +16,7 @@ use crate::scope::{CancelReason, Node};
 use crate::task::cell;
 
 pin_project! {
-    pub(super) struct Branch<F> {
+    pub(crate) struct Branch<F> {
         // `None`: it has ended.
         #[pin]
         scoped: Option<Scoped<F>>,
@@ -25,7 +25,7 @@ pin_project! {
 }
 
 /// How a branch has ended.
-pub(super) enum Ended<T> {
+pub(crate) enum Ended<T> {
     Value(T),
     Panicked(Box<dyn Any + Send>),
     /// Dropped where it was suspended.
@@ -33,14 +33,18 @@ pub(super) enum Ended<T> {
 }
 
 impl<F: Future> Branch<F> {
-    pub(super) fn new(future: F) -> Self {
-        let node = Node::unattached(HOLDER);
+    pub(crate) fn new(future: F) -> Self {
+        Self::on(Node::unattached(HOLDER), future)
+    }
+
+    /// On `node`, a holder's that hangs nowhere yet.
+    pub(crate) fn on(node: Arc<Node>, future: F) -> Self {
         let scoped = Scoped::on("a branch", Arc::clone(&node), future);
         Self { scoped: Some(scoped), node }
     }
 
     /// Polls the branch if it is new or was woken. Pending also after its end.
-    pub(super) fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended<F::Output>> {
+    pub(crate) fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended<F::Output>> {
         let mut this = self.project();
         let Some(scoped) = this.scoped.as_mut().as_pin_mut() else { return Poll::Pending };
         if this.node.place().is_some() && !this.node.has(WOKEN) {

@@ -38,6 +38,7 @@ use std::task::{Context, Poll, Waker};
 
 use pin_project_lite::pin_project;
 
+pub(crate) use branch::{Branch, Ended};
 pub use kinds::{Join, Race, TryJoin};
 pub use list::{Cons, Nil};
 

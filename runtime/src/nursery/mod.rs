@@ -13,6 +13,7 @@
 //! | `mod` (here) | the join protocol: open, leave, close, report |
 //! | `joining` | the future that polls the body and waits for the children |
 //! | `handle`, `builder` | `Nursery<E>` and the ways to spawn |
+//! | `local` | nurseries whose children run in the opener's task |
 //! | `limit` | a limit to how many children run at once |
 //! | `statistics` | what goes on in a nursery |
 //! | `start` | children of which the caller waits until they are ready |
@@ -33,6 +34,7 @@ mod error;
 mod handle;
 mod joining;
 mod limit;
+mod local;
 mod output;
 mod scoped;
 pub(crate) mod start;
@@ -48,6 +50,7 @@ pub use error::{AnyError, ErrorGroup, Failure, Leaf, Leaves, NurseryError, Origi
 pub use handle::{Closed, Nursery};
 pub use joining::nursery;
 pub use limit::{Limited, TrySpawnError};
+pub use local::{LocalNursery, LocalNurserySend, LocalTask, LocalTaskBuilder, local_nursery, local_nursery_send};
 pub use output::{BodyOutput, TaskOutput};
 pub use scoped::{Scope, nursery_with};
 pub use start::{StartError, Started};

@@ -18,6 +18,8 @@ pub struct Origin {
 enum Who {
     Body,
     Child(TaskId),
+    /// A child of a local nursery, which runs in the task that opened it.
+    Local,
     /// Neither: made into a nursery's error by `?`.
     Outside,
 }
@@ -35,11 +37,15 @@ impl Origin {
         Self { who: Who::Child(task), name, at: Some(at) }
     }
 
-    /// The child; `None`: the body.
+    pub(in crate::nursery) fn local(name: Option<Arc<str>>, at: &'static Location<'static>) -> Self {
+        Self { who: Who::Local, name, at: Some(at) }
+    }
+
+    /// The child; `None`: the body, or a child of a local nursery, which has no task of its own.
     pub fn task(&self) -> Option<TaskId> {
         match self.who {
             Who::Child(task) => Some(task),
-            Who::Body | Who::Outside => None,
+            Who::Body | Who::Local | Who::Outside => None,
         }
     }
 
@@ -64,6 +70,7 @@ impl fmt::Display for Origin {
         match self.who {
             Who::Body | Who::Outside => f.write_str("body")?,
             Who::Child(task) => write!(f, "task {task}")?,
+            Who::Local => f.write_str("local task")?,
         }
         if let Some(name) = &self.name {
             write!(f, " {name:?}")?;
@@ -71,7 +78,7 @@ impl fmt::Display for Origin {
         match (self.who, self.at) {
             (_, None) => Ok(()),
             (Who::Outside | Who::Body, Some(at)) => write!(f, ", at {at}"),
-            (Who::Child(_), Some(at)) => write!(f, ", spawned at {at}"),
+            (Who::Child(_) | Who::Local, Some(at)) => write!(f, ", spawned at {at}"),
         }
     }
 }
