@@ -1,0 +1,5 @@
+use trioxide_runtime::Nursery;
+
+fn main() {
+    let _nursery = Nursery::<()> {};
+}
