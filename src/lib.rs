@@ -31,7 +31,8 @@
 //! | tasks that borrow, or are not `Send` | [`nursery_with`], [`local_nursery`] |
 //! | errors of tasks | [`NurseryError`], [`ErrorGroup`], [`AnyError`] |
 //! | time-outs | [`move_on_after`], [`fail_after`], [`CancelScope`] |
-//! | clean-up | [`finally`], [`shield`] |
+//! | cancelling | [`CancelScope`], [`ScopeHandle`], [`CancelGroup`], [`move_on_when`], [`CancelReason`] |
+//! | clean-up | [`finally`], [`finally_within`], [`shield`] |
 //! | stopping a server | [`Nursery::stop`], [`until_stopping`], [`stopping`] |
 //! | several futures in one task | [`join!`], [`try_join!`], [`race!`] |
 //! | many futures on all workers, with a limit | [`parallel`] |

@@ -36,6 +36,19 @@ fn cancel_against_suspension() {
     });
 }
 
+/// A scope is cancelled twice at once: each cancel that returns has come to everything below.
+#[test]
+fn a_second_cancel_reaches_everything() {
+    explore("cancel: a second one at once", 5, || {
+        let root = Node::root();
+        let (left, right) = (root.below(Kind::Scope), root.below(Kind::Nursery));
+        let canceller = on_thread(&root, Node::cancel);
+        root.cancel();
+        assert!(left.is_effective() && right.is_effective());
+        canceller.join().unwrap();
+    });
+}
+
 /// Two scopes, one in the other, are cancelled at once: both end up cancelled, and the outer one, which does the dropping, is woken.
 #[test]
 fn two_cancels_at_once() {
@@ -157,7 +170,6 @@ fn a_holder_that_answers_is_waited_for() {
             if inside && own.take() {
                 // As `Scoped::poll` of the shield: the inside, then hold or let go.
                 shield.answer(&own.waker());
-                shield.set_owner(&own.waker());
                 inside = !done.load(Acquire);
                 if inside {
                     shield.hold();

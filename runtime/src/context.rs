@@ -227,6 +227,13 @@ pub(crate) fn hold_runtime(operation: &str) -> Arc<Shared> {
     }
 }
 
+/// Tells of the task that is being polled, if one is.
+pub(crate) fn with_current_task<R>(f: impl FnOnce(&Header) -> R) -> Option<R> {
+    let task = CONTEXT.try_with(|context| context.task.get()).unwrap_or(ptr::null());
+    // SAFETY: C1.
+    unsafe { task.as_ref() }.map(f)
+}
+
 /// Whether the task that is being polled is that with `id`.
 pub(crate) fn is_task(id: TaskId) -> bool {
     let task = CONTEXT.with(|context| context.task.get());

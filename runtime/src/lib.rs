@@ -53,9 +53,9 @@ pub use nursery::{
 };
 pub use runtime::{Builder, Runtime, run};
 pub use scope::{
-    CancelGroup, CancelReason, CancelScope, CancelSource, Cancelled, EffectiveDeadline, ScopeHandle, TooSlow,
-    current_effective_deadline, fail_after, fail_at, finally, finally_within, move_on_after, move_on_at, move_on_when,
-    shield, stopping, until_stopping,
+    CancelGroup, CancelReason, CancelScope, CancelSource, Cancelled, CancelledBy, EffectiveDeadline, ScopeHandle,
+    TooSlow, current_cancel_reason, current_effective_deadline, fail_after, fail_at, finally, finally_within,
+    move_on_after, move_on_at, move_on_when, shield, stopping, until_stopping,
 };
 pub use task::{Task, TaskId};
 pub use time::{Clock, Sleep, now, sleep, sleep_forever, sleep_until};

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::blocking::{Limits, Pool};
 pub use crate::nursery::start::handover::{End, Handover, Set};
-use crate::primitives::atomic::Ordering::Relaxed;
+use crate::primitives::atomic::Ordering::{AcqRel, Relaxed};
 use crate::scheduler::Shared;
 pub use crate::scheduler::idle::{Idle, Risen};
 pub use crate::scheduler::parker::Parker;
@@ -86,6 +86,21 @@ impl Node {
     /// Whether anything below waits for the guard of a holder.
     pub fn has_guards(&self) -> bool {
         self.0.guards.load(Relaxed) != 0
+    }
+
+    /// The same, as the one asks who then drops what the holders use.
+    pub fn is_free(&self) -> bool {
+        self.0.guards.fetch_add(0, AcqRel) == 0
+    }
+
+    /// Switches its shield.
+    pub fn set_shield(&self, on: bool) {
+        self.0.set_shield(on);
+    }
+
+    /// Whether its shield is on.
+    pub fn is_shielded(&self) -> bool {
+        self.0.has(flag::SHIELD)
     }
 
     /// Whether it was woken and has not answered.

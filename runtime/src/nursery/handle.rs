@@ -224,7 +224,7 @@ impl<E: Send + 'static> Nursery<E> {
 
     /// Cancels the body and every child. Idempotent; the first reason stays. Does not wait: the nursery does.
     pub fn cancel(&self, reason: impl Into<CancelReason>) {
-        self.node.cancel(reason.into());
+        self.node.cancel(CancelReason::asked(reason));
     }
 
     /// The soft cancel: [`stopping`](crate::stopping) resolves in body and children now, and after `grace` the nursery is cancelled.

@@ -183,7 +183,7 @@ pub(crate) fn bodies_gone(own: &Node) {
 /// A child, or the body, has panicked: cancels the rest. The first payload is kept, to be resumed in the parent.
 pub(crate) fn report_panic(node: &Arc<Node>, panic: Box<dyn Any + Send>) {
     keep_panic(node, panic);
-    node.cancel_once(CancelReason::of(CancelSource::Panicked));
+    node.cancel_once(|| CancelReason::sibling(CancelSource::Panicked, node));
 }
 
 /// Keeps the first panic. Of further ones the panic hook has told.
@@ -207,7 +207,7 @@ pub(crate) fn report_error<E: Send + 'static>(node: &Arc<Node>, error: E, origin
         let failures = inner.extra().failures.get_or_insert_with(|| Box::new(Vec::<Failure<E>>::new()));
         failures.downcast_mut::<Vec<Failure<E>>>().expect("a nursery has one error type").push(failure);
     }
-    node.cancel_once(CancelReason::of(CancelSource::Failed));
+    node.cancel_once(|| CancelReason::sibling(CancelSource::Failed, node));
 }
 
 /// Hands the panic of a nursery whose future is gone to the task that opened it.

@@ -40,9 +40,9 @@ impl Node {
 
     /// As `cancel`, for those whom it is the same whether another cancel that is under way has come to everything. A hundred thousand children that
     /// fail at once must not walk over each other.
-    pub(crate) fn cancel_once(self: &Arc<Self>, reason: CancelReason) {
+    pub(crate) fn cancel_once(self: &Arc<Self>, reason: impl FnOnce() -> CancelReason) {
         if self.flags.load(Acquire) & CANCELLED == 0 {
-            self.cancel(reason);
+            self.cancel(reason());
         }
     }
 

@@ -35,6 +35,21 @@ impl CancelScope {
         Self { node: Unentered(Node::unattached(0)) }
     }
 
+    /// Sets, moves or takes away the deadline, as [`ScopeHandle::set_deadline`] does.
+    pub fn set_deadline(&self, deadline: Option<Instant>) {
+        self.handle().set_deadline(deadline);
+    }
+
+    /// Sets a deadline that counts from entry.
+    pub fn set_deadline_after(&self, after: Duration) {
+        self.handle().set_deadline_after(after);
+    }
+
+    /// Switches the shield, as [`ScopeHandle::set_shield`] does.
+    pub fn set_shield(&self, on: bool) {
+        self.handle().set_shield(on);
+    }
+
     /// Cancels the scope when `after` has passed since it was entered.
     pub fn deadline_after(self, after: Duration) -> Self {
         self.node.0.set_deadline(Deadline::After(after));
@@ -99,7 +114,7 @@ impl ScopeHandle {
     /// Cancels the scope: from now on every suspension in it is cut. Idempotent; the first reason stays. Does not wait for what is cut; but when it
     /// returns, everything in the scope knows.
     pub fn cancel(&self, reason: impl Into<CancelReason>) {
-        self.node.cancel(reason.into());
+        self.node.cancel(CancelReason::asked(reason));
     }
 
     /// The soft cancel: [`stopping`](crate::stopping) resolves in the scope now, and after `grace` the scope is cancelled.

@@ -103,7 +103,7 @@ impl CancelGroup {
     /// Cancels every member, now and in the future. Idempotent; the first reason stays. Does not wait for what is cut; but when it
     /// returns, everything in the members knows.
     pub fn cancel(&self, reason: impl Into<CancelReason>) {
-        let reason = reason.into();
+        let reason = CancelReason::asked(reason);
         let (reason, nodes) = {
             let mut members = self.shared.lock();
             let reason = members.reason.get_or_insert(reason).clone();

@@ -10,7 +10,9 @@
 //! | `cancel` | cancel and stop: mark downwards, wake what sleeps |
 //! | `guard` | what must finish first, and what if it never does |
 //! | `scoped` | the future of a scope, also as a shield |
-//! | `cancel_scope`, `group`, `timeout`, `condition`, `stop`, `finally` | what users call |
+//! | `owner` | who is woken for a node |
+//! | `deadline`, `shield` | both may change at any time |
+//! | `cancel_scope`, `timeout`, `stop`, `finally`, `condition`, `group`, `ended` | what users call |
 //! | `live` | the count behind a nursery's join |
 //! | `reason` | why |
 
@@ -18,6 +20,7 @@ mod cancel;
 mod cancel_scope;
 mod condition;
 mod deadline;
+mod ended;
 mod finally;
 mod group;
 pub(crate) mod guard;
@@ -36,7 +39,7 @@ pub use deadline::{EffectiveDeadline, current_effective_deadline};
 pub use finally::{finally, finally_within};
 pub use group::CancelGroup;
 pub(crate) use node::Node;
-pub use reason::{CancelReason, CancelSource, Cancelled, TooSlow};
+pub use reason::{CancelReason, CancelSource, Cancelled, CancelledBy, TooSlow, current_cancel_reason};
 pub use scoped::shield;
 pub(crate) use shield::is_cut_here;
 pub use stop::{stopping, until_stopping};

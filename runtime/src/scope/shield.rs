@@ -22,7 +22,7 @@ pub(crate) fn is_cut_here() -> bool {
 
 impl Node {
     /// Switches the shield.
-    pub(super) fn set_shield(self: &Arc<Self>, on: bool) {
+    pub(crate) fn set_shield(self: &Arc<Self>, on: bool) {
         let mut freed = Vec::new();
         {
             let inner = self.inner.lock();

@@ -30,7 +30,7 @@ use crate::primitives::atomic::Ordering::Acquire;
 use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicU32};
 use crate::scheduler::{self, How};
 use crate::scope::guard::Settled;
-use crate::scope::{Cancelled, Node};
+use crate::scope::{CancelReason, CancelSource, Cancelled, Node};
 use crate::watch::{self, Turn};
 use crate::{contain, context};
 
@@ -309,7 +309,9 @@ unsafe fn end_outside(task: NonNull<Header>) {
                 Arc::increment_strong_count(base.as_ptr());
                 Arc::from_raw(base.as_ptr().cast_const())
             };
-            nursery::report_panic(&base, panic);
+            // Of a nursery of this task that was dropped.
+            nursery::keep_panic(&base, panic);
+            base.cancel_once(|| CancelReason::child(CancelSource::Panicked, header));
         }
         // SAFETY: T6: the node lives in an `Arc` of which `own` holds a reference.
         let own = unsafe {

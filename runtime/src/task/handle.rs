@@ -55,7 +55,7 @@ impl<T> Task<T> {
     /// Cancels this child and what it has spawned, and nothing else. Does not wait for it.
     pub fn cancel(&self, reason: impl Into<CancelReason>) {
         if !self.is_finished() {
-            self.header().cancel(reason.into());
+            self.header().cancel(CancelReason::asked(reason));
         }
     }
 

@@ -14,6 +14,7 @@ mod nursery;
 mod reasons;
 mod run;
 mod scopes;
+mod scopes_more;
 #[cfg(unix)]
 mod signals;
 mod start;
