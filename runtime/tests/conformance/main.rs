@@ -8,6 +8,7 @@ mod common;
 #[path = "../common/process.rs"]
 mod process;
 
+mod basics;
 mod instruments;
 mod misc;
 mod nursery;
