@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::io;
-use std::net::ToSocketAddrs as StdToSocketAddrs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+
+use crate::resolve::resolve;
 
 /// What can be turned into socket addresses: `"127.0.0.1:80"`, `"example.org:443"`, `("localhost", 80)`,
 /// a [`SocketAddr`], an [`IpAddr`] with a port, a slice of [`SocketAddr`]s.
 ///
-/// A numeric address is used as it is. A name is looked up by the system's resolver, on the thread pool. The
+/// A numeric address is used as it is. A name is looked up by the system's resolver, on the thread pool, or by
+/// the one that [`set_resolver`](crate::set_resolver) has set for the run. The
 /// trait cannot be implemented outside this crate.
 pub trait ToSocketAddrs: sealed::ToTarget + Send {}
 
@@ -36,31 +38,18 @@ pub enum Target {
 impl Target {
     /// The addresses; never an empty list.
     pub(crate) async fn resolve(self) -> io::Result<Vec<SocketAddr>> {
-        let (asked, found) = match self {
+        match self {
             Target::Known(addresses) if addresses.is_empty() => {
                 let text = "no address was given: the list is empty";
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+                Err(io::Error::new(io::ErrorKind::InvalidInput, text))
             }
-            Target::Known(addresses) => return Ok(addresses),
-            Target::Text(text) => {
-                let asked = format!("`{text}`");
-                (asked, trioxide_runtime::blocking(move || look_up(&text)).await)
-            }
-            Target::Host(host, port) => {
-                let asked = format!("`{host}:{port}`");
-                (asked, trioxide_runtime::blocking(move || look_up((&*host, port))).await)
-            }
-        };
-        found.map_err(|error| explain("resolve", &asked, error))
-    }
-}
-
-/// What the system's resolver finds: at least one address.
-fn look_up(name: impl StdToSocketAddrs) -> io::Result<Vec<SocketAddr>> {
-    let addresses: Vec<_> = name.to_socket_addrs()?.collect();
-    match addresses.is_empty() {
-        true => Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address")),
-        false => Ok(addresses),
+            Target::Known(addresses) => Ok(addresses),
+            Target::Host(host, port) => resolve(&host, port).await,
+            Target::Text(text) => match text.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
+                Some((host, Ok(port))) => resolve(host, port).await,
+                _ => Err(explain("resolve", format_args!("`{text}`"), io::ErrorKind::InvalidInput.into())),
+            },
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Errors that say what was done wrong here, and not what the system or the peer did: [`Closed`], [`Busy`].
+//! Errors that say what was done wrong here, and not what the system or the peer did: [`Closed`], [`Busy`]; and what a peer
+//! sends too much of: [`TooLong`].
 //!
 //! They travel inside an [`io::Error`], so that every operation has one error type.
 
@@ -28,6 +29,15 @@ pub struct Busy {
     operation: &'static str,
 }
 
+/// A line or a frame is longer than the program allows. The kind of the [`io::Error`] around it is `InvalidData`. What
+/// becomes of the stream is said where the error comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TooLong {
+    what: &'static str,
+    limit: usize,
+    length: Option<usize>,
+}
+
 /// Whether the error is [`Closed`]: the end on which the operation was tried has been closed by `close`.
 pub fn is_closed(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<Closed>())
@@ -45,6 +55,40 @@ pub(crate) fn closed(operation: &'static str) -> io::Error {
 pub(crate) fn busy(operation: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::ResourceBusy, Busy { operation })
 }
+
+pub(crate) fn too_long(what: &'static str, limit: usize, length: Option<usize>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, TooLong { what, limit, length })
+}
+
+impl TooLong {
+    /// How many bytes are allowed.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// How many there are, if that is known.
+    pub fn length(&self) -> Option<usize> {
+        self.length
+    }
+
+    /// Takes it out of an error.
+    pub fn of(error: &io::Error) -> Option<&TooLong> {
+        error.get_ref().and_then(|inner| inner.downcast_ref())
+    }
+}
+
+impl fmt::Display for TooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a {} of ", self.what)?;
+        match self.length {
+            Some(length) => write!(f, "{length} bytes")?,
+            None => write!(f, "more than {} bytes", self.limit)?,
+        }
+        write!(f, " is over the limit of {}", self.limit)
+    }
+}
+
+impl Error for TooLong {}
 
 impl Closed {
     /// Which operation met it, such as `"TcpStream::read"`.

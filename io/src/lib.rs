@@ -3,6 +3,22 @@
 //! A program without sockets and signals pays nothing for this crate: the reactor is made, and installed as the
 //! runtime's driver, with the first of them.
 //!
+//! | for | look at |
+//! | --- | --- |
+//! | connecting | [`connect`], [`Connect`], [`TcpStream::connect`], [`UnixStream::connect`] |
+//! | serving | [`serve`], [`Server`], [`TcpListener`], [`UnixListener`] |
+//! | messages | [`UdpSocket`], [`UnixDatagram`] |
+//! | lines, frames, whole parts | [`BufReader`], [`BufWriter`], [`Frames`], [`write_frame`] |
+//! | copying | [`copy`], [`copy_bidirectional`] |
+//! | pipes, any descriptor | [`mod@pipe`], [`Async`] |
+//! | names | [`set_resolver`] |
+//! | errors | [`Closed`], [`Busy`], [`TooLong`], [`ConnectError`] |
+//!
+//! # Two at once
+//! A stream has two directions, and takes one operation at a time in each: a second reader, or a second writer, is told
+//! [`Busy`] while the first waits. Listeners and datagram sockets take any number. What `close` has closed is [`Closed`] to
+//! everybody, at once, also to those who wait.
+//!
 //! # Cancellation
 //! Every operation that waits is a checkpoint. It is tried only after the checkpoint has let it through, and
 //! what it does it does in one poll; so an operation that is cancelled while it waits has done nothing. What
@@ -15,7 +31,11 @@
 mod addr;
 #[cfg(unix)]
 mod any;
+mod buffer;
+mod connect;
+mod copy;
 mod error;
+mod frames;
 #[cfg(feature = "hyper")]
 #[allow(unsafe_code)]
 pub mod hyper_rt;
@@ -23,6 +43,8 @@ mod methods;
 #[cfg(unix)]
 pub mod pipe;
 mod reactor;
+mod resolve;
+mod serve;
 #[cfg(unix)]
 pub mod signal;
 mod sys;
@@ -35,9 +57,15 @@ mod wait;
 pub use addr::ToSocketAddrs;
 #[cfg(unix)]
 pub use any::Async;
-pub use error::{Busy, Closed, is_busy, is_closed};
+pub use buffer::{BufReader, BufWriter};
+pub use connect::{Connect, ConnectError, connect};
+pub use copy::{copy, copy_bidirectional};
+pub use error::{Busy, Closed, TooLong, is_busy, is_closed};
+pub use frames::{Frames, write_frame};
 #[cfg(unix)]
 pub use pipe::pipe;
+pub use resolve::{Resolver, set_resolver};
+pub use serve::{Listen, Outcome, Server, Trouble, serve};
 pub use tcp::{TcpListener, TcpStream};
 pub use udp::UdpSocket;
 #[cfg(unix)]

@@ -45,7 +45,7 @@ macro_rules! reading {
         ///
         /// # Cancellation
         /// A checkpoint. Cancelled: an unknown part has been read into `buf`. To go on later use
-        /// [`read`](Self::read) and count, or a `BufReader`, which keeps what came.
+        /// [`read`](Self::read) and count, or a [`BufReader`](crate::BufReader), which keeps what came.
         pub async fn read_exact(&self, buf: &mut [u8]) -> io::Result<()> {
             self.inner.read_exact(concat!($name, "::read_exact"), buf).await
         }

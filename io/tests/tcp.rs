@@ -1,13 +1,13 @@
 //! Streams: bytes both ways, ends, errors.
 
 use std::io::{self, ErrorKind};
-use std::net::{self, Shutdown};
+use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
 use futures_util::future::{join, try_join};
 use futures_util::{AsyncReadExt, AsyncWriteExt};
-use socket2::SockRef;
-use trioxide_io::{TcpListener, TcpStream};
+use socket2::{Domain, SockRef, Socket, Type};
+use trioxide_io::{Resolver, TcpListener, TcpStream, set_resolver};
 use trioxide_runtime::{NurseryError, Runtime, nursery};
 use trioxide_testing::on_each;
 
@@ -20,6 +20,14 @@ async fn pair() -> io::Result<(TcpStream, TcpStream)> {
     let (client, (server, peer)) = try_join(TcpStream::connect(address), listener.accept()).await?;
     assert_eq!(peer, client.local_addr()?);
     Ok((client, server))
+}
+
+/// An address on which nobody listens, and nobody else can: it is taken.
+fn refusing() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&LOCAL.parse::<SocketAddr>().unwrap().into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, address)
 }
 
 /// Bytes without a short period, so that a lost or doubled piece shows.
@@ -251,8 +259,7 @@ fn a_stream_of_another_runtime_says_so() {
 
 #[test]
 fn a_refused_connection_names_the_address() {
-    // A port that was just given out and is closed again.
-    let address = net::TcpListener::bind(LOCAL).unwrap().local_addr().unwrap();
+    let (_taken, address) = refusing();
     on_each(&[1, 2], async || {
         let error = TcpStream::connect(address).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
@@ -267,7 +274,7 @@ fn a_refused_connection_names_the_address() {
 
 #[test]
 fn the_next_address_is_tried() {
-    let refused = net::TcpListener::bind(LOCAL).unwrap().local_addr().unwrap();
+    let (_taken, refused) = refusing();
     on_each(&[1], async || {
         let listener = TcpListener::bind(LOCAL).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -279,10 +286,14 @@ fn the_next_address_is_tried() {
 #[test]
 fn names_are_looked_up_and_nonsense_is_explained() {
     on_each(&[1, 2], async || {
-        let listener = TcpListener::bind("localhost:0").await.unwrap();
+        set_resolver(Some(Resolver::new(async |host: String, port| {
+            assert_eq!(host, "here");
+            Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))])
+        })));
+        let listener = TcpListener::bind("here:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        TcpStream::connect(("localhost", port)).await.unwrap();
-        for nonsense in ["localhost", "127.0.0.1:http", ""] {
+        TcpStream::connect(("here", port)).await.unwrap();
+        for nonsense in ["here", "127.0.0.1:http", ""] {
             let error = TcpStream::connect(nonsense).await.unwrap_err();
             assert_eq!(
                 error.to_string(),

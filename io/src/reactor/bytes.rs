@@ -188,13 +188,13 @@ pub(crate) fn shut<T: sys::Handle>(
     how: Shutdown,
     shutdown: impl FnOnce(&T) -> io::Result<()>,
 ) -> io::Result<()> {
-    let result = shutdown(inner.get());
+    // First for our users: or else they would take what the system then says for the peer's end.
     inner.end(match how {
         Shutdown::Read => Ready::READ_GONE,
         Shutdown::Write => Ready::WRITE_GONE,
         Shutdown::Both => Ready::GONE,
     });
-    result
+    shutdown(inner.get())
 }
 
 fn rest(buf: &[u8], written: usize) -> io::Result<&[u8]> {

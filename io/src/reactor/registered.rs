@@ -41,12 +41,14 @@ pub(crate) struct Registered<T: sys::Handle> {
 pub(crate) struct Done<R> {
     value: R,
     drained: bool,
+    /// No bytes, though some were asked for: the end, of the peer's making or of ours.
+    nothing: bool,
 }
 
 impl<R> Done<R> {
     /// The next try may succeed too.
     pub(crate) fn more(value: R) -> Done<R> {
-        Done { value, drained: false }
+        Done { value, drained: false, nothing: false }
     }
 }
 
@@ -54,7 +56,11 @@ impl Done<usize> {
     /// `count` bytes of `asked` went through. Where the system reports each new edge, a short count
     /// means that the next try would block: no need to ask. (None at all is the end of the stream, which stays.)
     pub(crate) fn bytes(count: usize, asked: usize) -> Done<usize> {
-        Done { value: count, drained: sys::SHORT_MEANS_DRAINED && 0 < count && count < asked }
+        Done {
+            value: count,
+            drained: sys::SHORT_MEANS_DRAINED && 0 < count && count < asked,
+            nothing: count == 0 && asked > 0,
+        }
     }
 }
 
@@ -99,7 +105,7 @@ impl<T: sys::Handle> Registered<T> {
         mut op: impl FnMut(&T) -> io::Result<Done<R>>,
     ) -> io::Result<R> {
         let result = match self.source.look(direction, false) {
-            Look::Ready(seen) => self.attempt(direction, seen, &mut op),
+            Look::Ready(seen) => self.attempt(direction, operation, seen, &mut op),
             Look::NotYet => None,
             Look::Held => return Err(busy(operation)),
             Look::Gone => return Err(closed(operation)),
@@ -147,7 +153,7 @@ impl<T: sys::Handle> Registered<T> {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        [Direction::Read, Direction::Write].iter().all(|way| matches!(self.source.look(*way, true), Look::Gone))
+        self.is_gone(Direction::Read) && self.is_gone(Direction::Write)
     }
 
     /// The poll-style door: one waiter for each direction, the last to poll.
@@ -198,7 +204,7 @@ impl<T: sys::Handle> Registered<T> {
         loop {
             match self.source.look(direction, *share != Share::Sole) {
                 Look::Ready(seen) => {
-                    if let Some(result) = self.attempt(direction, seen, op) {
+                    if let Some(result) = self.attempt(direction, operation, seen, op) {
                         return Poll::Ready(result);
                     }
                 }
@@ -224,11 +230,14 @@ impl<T: sys::Handle> Registered<T> {
     fn attempt<R>(
         &self,
         direction: Direction,
+        operation: &'static str,
         seen: Seen,
         op: &mut impl FnMut(&T) -> io::Result<Done<R>>,
     ) -> Option<io::Result<R>> {
         loop {
             return match op(self.get()) {
+                // It was closed after we had looked: what the system says of that is not the peer's doing.
+                Ok(Done { nothing: true, .. }) if self.is_gone(direction) => Some(Err(closed(operation))),
                 Ok(done) => {
                     if done.drained {
                         self.source.clear(direction, seen, Clear::Drained);
@@ -240,9 +249,14 @@ impl<T: sys::Handle> Registered<T> {
                     None
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) if self.is_gone(direction) => Some(Err(closed(operation))),
                 Err(error) => Some(Err(error)),
             };
         }
+    }
+
+    fn is_gone(&self, direction: Direction) -> bool {
+        matches!(self.source.look(direction, true), Look::Gone)
     }
 }
 
@@ -318,15 +332,28 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
         let this = &mut *self;
-        this.on.poll_at(cx, this.direction, this.operation, &mut this.place, &mut this.share, &mut this.op)
+        let polled =
+            this.on.poll_at(cx, this.direction, this.operation, &mut this.place, &mut this.share, &mut this.op);
+        if polled.is_ready() {
+            // A future that has ended may be kept for long.
+            this.leave();
+        }
+        polled
+    }
+}
+
+impl<T: sys::Handle, F> Io<'_, T, F> {
+    fn leave(&mut self) {
+        self.on.source.leave(&mut self.place);
+        if self.share == Share::Holds {
+            self.share = Share::Sole;
+            self.on.source.let_go(self.direction);
+        }
     }
 }
 
 impl<T: sys::Handle, F> Drop for Io<'_, T, F> {
     fn drop(&mut self) {
-        self.on.source.leave(&mut self.place);
-        if self.share == Share::Holds {
-            self.on.source.let_go(self.direction);
-        }
+        self.leave();
     }
 }

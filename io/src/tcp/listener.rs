@@ -52,16 +52,20 @@ impl TcpListener {
     /// # Cancellation
     /// A checkpoint. Cancelled: nothing listens.
     pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<TcpListener> {
-        const OPERATION: &str = "TcpListener::bind";
-        checkpoint(OPERATION).await;
-        let mut failed = None;
-        for address in addr.to_target().resolve().await? {
-            match listen(address) {
-                Ok(listener) => return TcpListener::new(OPERATION, listener, sys::NODELAY_IS_HANDED_DOWN),
-                Err(error) => failed = Some(explain("listen on", address, error)),
-            }
-        }
-        Err(failed.expect("`resolve` gives at least one address"))
+        TcpListener::options().bind(addr).await
+    }
+
+    /// A listener with options.
+    ///
+    /// ```no_run
+    /// # use trioxide_io::TcpListener;
+    /// # async fn example() -> std::io::Result<()> {
+    /// let listener = TcpListener::options().backlog(4096).reuse_port(true).bind("0.0.0.0:8080").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn options() -> ListenOptions {
+        ListenOptions { backlog: BACKLOG, reuse_port: false, only_v6: None }
     }
 
     /// Takes over a listener of std (one that was handed down by a supervisor, say). `TCP_NODELAY` is set for
@@ -139,8 +143,71 @@ impl TcpListener {
 
 socket!(TcpListener, net::TcpListener);
 
-fn listen(address: SocketAddr) -> io::Result<net::TcpListener> {
+/// What [`TcpListener::options`] gives.
+#[derive(Clone, Debug)]
+#[must_use = "nothing listens before `bind`"]
+pub struct ListenOptions {
+    backlog: i32,
+    reuse_port: bool,
+    only_v6: Option<bool>,
+}
+
+impl ListenOptions {
+    /// So many connections may wait for `accept`: 1024 if nothing else is said. The system may allow fewer
+    /// (`net.core.somaxconn`).
+    pub fn backlog(mut self, connections: u32) -> ListenOptions {
+        self.backlog = i32::try_from(connections).unwrap_or(i32::MAX);
+        self
+    }
+
+    /// Whether other sockets may listen on the same address, if all of them say so: the system shares the connections out
+    /// (`SO_REUSEPORT`). Where there is no such thing, `bind` fails.
+    pub fn reuse_port(mut self, reuse: bool) -> ListenOptions {
+        self.reuse_port = reuse;
+        self
+    }
+
+    /// Whether an IPv6 socket leaves IPv4 alone. If nothing is said the system decides.
+    pub fn only_v6(mut self, only: bool) -> ListenOptions {
+        self.only_v6 = Some(only);
+        self
+    }
+
+    /// As [`TcpListener::bind`].
+    ///
+    /// # Errors
+    /// As [`TcpListener::bind`].
+    ///
+    /// # Panics
+    /// Outside a run.
+    ///
+    /// # Cancellation
+    /// A checkpoint. Cancelled: nothing listens.
+    pub async fn bind(&self, addr: impl ToSocketAddrs) -> io::Result<TcpListener> {
+        const OPERATION: &str = "TcpListener::bind";
+        checkpoint(OPERATION).await;
+        let mut failed = None;
+        for address in addr.to_target().resolve().await? {
+            match listen(address, self) {
+                Ok(listener) => return TcpListener::new(OPERATION, listener, sys::NODELAY_IS_HANDED_DOWN),
+                Err(error) => failed = Some(explain("listen on", address, error)),
+            }
+        }
+        Err(failed.expect("`resolve` gives at least one address"))
+    }
+}
+
+fn listen(address: SocketAddr, options: &ListenOptions) -> io::Result<net::TcpListener> {
     let socket = sys::socket(Domain::for_address(address))?;
+    if options.reuse_port {
+        #[cfg(unix)]
+        socket.set_reuse_port(true)?;
+        #[cfg(not(unix))]
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    if let Some(only) = options.only_v6.filter(|_| address.is_ipv6()) {
+        socket.set_only_v6(only)?;
+    }
     // Elsewhere the option means that two programs may listen on one port.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
@@ -148,7 +215,7 @@ fn listen(address: SocketAddr) -> io::Result<net::TcpListener> {
         socket.set_tcp_nodelay(true)?;
     }
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(options.backlog)?;
     Ok(socket.into())
 }
 

@@ -15,6 +15,6 @@ mod stream;
 #[allow(unsafe_code)]
 mod tokio_io;
 
-pub use listener::TcpListener;
+pub use listener::{ListenOptions, TcpListener};
 pub use split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 pub use stream::TcpStream;

@@ -1,10 +1,11 @@
 //! `TcpStream`.
 
 use std::io;
-use std::net::{self, Shutdown, SocketAddr};
+use std::net::{self, IpAddr, Shutdown, SocketAddr};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use socket2::Domain;
+use socket2::{Domain, SockRef, TcpKeepalive};
 
 use super::split::{self, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::addr::{ToSocketAddrs, explain};
@@ -55,12 +56,18 @@ impl TcpStream {
         checkpoint(CONNECT).await;
         let mut failed = None;
         for address in addr.to_target().resolve().await? {
-            match connect(address).await {
+            match connect(None, address).await {
                 Ok(stream) => return Ok(stream),
                 Err(error) => failed = Some(explain("connect to", address, error)),
             }
         }
         Err(failed.expect("`resolve` gives at least one address"))
+    }
+
+    /// Connects to one address, from an address of this machine.
+    pub(crate) async fn connect_from(local: Option<IpAddr>, address: SocketAddr) -> io::Result<TcpStream> {
+        checkpoint(CONNECT).await;
+        connect(local, address).await
     }
 
     socket!(std: TcpStream, "TcpStream", net::TcpStream, Ready::BOTH);
@@ -106,6 +113,63 @@ impl TcpStream {
         self.inner.get().set_nodelay(nodelay)
     }
 
+    /// Reads what is there, at most `buf.len()` bytes, and leaves it where it is; waits if there is nothing.
+    ///
+    /// # Errors
+    /// As [`read`](TcpStream::read).
+    ///
+    /// # Panics
+    /// Outside a run.
+    ///
+    /// # Cancellation
+    /// A checkpoint. Nothing is taken in any case.
+    pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.inner.sole(Direction::Read, "TcpStream::peek", |stream| stream.peek(buf).map(Done::more)).await
+    }
+
+    /// Whether, and after how long a silence, the system asks the peer if it is still there (`SO_KEEPALIVE`); a peer that does
+    /// not answer is an error for whoever reads. `None`, as from the start: never.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn set_keepalive(&self, silence: Option<Duration>) -> io::Result<()> {
+        let socket = SockRef::from(self.inner.get());
+        match silence {
+            Some(silence) => socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(silence)),
+            None => socket.set_keepalive(false),
+        }
+    }
+
+    /// Whether the system asks a silent peer if it is still there.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn keepalive(&self) -> io::Result<bool> {
+        SockRef::from(self.inner.get()).keepalive()
+    }
+
+    /// What becomes of bytes that the peer has not taken yet when the connection is closed. `None`, as from the start: the
+    /// system goes on sending. `Some(Duration::ZERO)`: they are dropped, and the peer gets an error (a reset). Any other time
+    /// makes the drop of the stream *block its worker* for so long, so it is refused.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a time that is not zero; the system's.
+    pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
+        if linger.is_some_and(|linger| !linger.is_zero()) {
+            let text = "trioxide: `TcpStream::set_linger` with a time would block a worker when the stream is dropped; use zero for a reset, or `finish` and read until the end";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        SockRef::from(self.inner.get()).set_linger(linger)
+    }
+
+    /// What [`set_linger`](TcpStream::set_linger) has set.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn linger(&self) -> io::Result<Option<Duration>> {
+        SockRef::from(self.inner.get()).linger()
+    }
+
     /// Two halves that borrow the stream: one reads, one writes, in two futures of one task.
     pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
         split::borrowed(self)
@@ -139,9 +203,12 @@ socket!(TcpStream, net::TcpStream);
 
 const CONNECT: &str = "TcpStream::connect";
 
-async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+async fn connect(local: Option<IpAddr>, address: SocketAddr) -> io::Result<TcpStream> {
     let socket = sys::socket(Domain::for_address(address))?;
     socket.set_tcp_nodelay(true)?;
+    if let Some(local) = local {
+        socket.bind(&SocketAddr::new(local, 0).into())?;
+    }
     match socket.connect(&address.into()) {
         Ok(()) => {}
         Err(error) if is_under_way(&error) => {}

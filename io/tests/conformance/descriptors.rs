@@ -91,6 +91,20 @@ fn c216_two_waiters_in_one_direction_are_busy_and_one_in_each_is_fine() {
 }
 
 #[test]
+fn c216_who_has_ended_is_no_longer_in_the_way() {
+    on_each(ALL, async || {
+        let (one, other) = pair();
+        let mut first = pin!(one.read_with(|mut stream| stream.read(&mut [0; 8])));
+        waits(first.as_mut()).await;
+        other.write_with(|mut stream| stream.write(b"x")).await.unwrap();
+        assert_eq!(first.as_mut().await.unwrap(), 1);
+        // Not dropped yet.
+        other.write_with(|mut stream| stream.write(b"yz")).await.unwrap();
+        assert_eq!(one.read_with(|mut stream| stream.read(&mut [0; 8])).await.unwrap(), 2);
+    });
+}
+
+#[test]
 fn c217_closing_wakes_both_directions_and_later_calls_fail_at_once() {
     on_each(ALL, async || {
         let (one, _other) = pair();

@@ -4,7 +4,9 @@
 
 mod common;
 
+mod connect;
 mod descriptors;
+mod serve;
 mod sockets;
 mod streams;
 mod two_way;

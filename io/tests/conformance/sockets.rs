@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::{join, try_join};
-use trioxide_io::{TcpListener, UdpSocket, UnixDatagram, UnixListener, UnixStream, is_closed};
+use trioxide_io::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream, is_closed};
 use trioxide_testing::on_each;
 
 use crate::common::{ALL, is_checkpoint, tcp, waits};
@@ -156,5 +156,104 @@ fn c216_many_may_receive_datagrams_at_once() {
         let mut counts = [first.unwrap(), second.unwrap()];
         counts.sort_unstable();
         assert_eq!(counts, [1, 2]);
+    });
+}
+
+#[test]
+fn c208_a_listener_listens_where_it_was_told_and_its_address_is_free_after_it() {
+    on_each(ALL, async || {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        assert_eq!(address.ip().to_string(), "127.0.0.1");
+        let (client, accepted) = try_join(TcpStream::connect(address), listener.accept()).await.unwrap();
+        // The server's end goes first, and lingers in TIME-WAIT.
+        drop(accepted);
+        assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+        drop(client);
+        drop(listener);
+        TcpListener::bind(address).await.unwrap();
+        let error = TcpListener::bind("127.0.0.1:http").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    });
+}
+
+#[test]
+fn c209_of_several_addresses_the_first_that_can_be_had_and_the_error_names_the_last() {
+    on_each(ALL, async || {
+        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = taken.local_addr().unwrap();
+        let free = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = TcpListener::bind([address, free]).await.unwrap();
+        assert_ne!(listener.local_addr().unwrap(), address);
+        let error = TcpListener::bind([address, address]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AddrInUse);
+        assert!(error.to_string().starts_with(&format!("cannot listen on {address}: address in use")), "{error}");
+        // What failed has left nothing open behind.
+        drop(taken);
+        TcpListener::bind(address).await.unwrap();
+    });
+}
+
+#[test]
+fn c210_a_family_that_cannot_be_had_is_borne_if_another_address_can() {
+    on_each(ALL, async || {
+        // An address of a network for documentation: no machine has it.
+        let absent = std::net::SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], 0));
+        let here = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = TcpListener::bind([absent, here]).await.unwrap();
+        assert!(listener.local_addr().unwrap().is_ipv4());
+        let error = TcpListener::bind(absent).await.unwrap_err();
+        assert!(error.to_string().starts_with("cannot listen on [2001:db8::1]:0: "), "{error}");
+    });
+}
+
+#[test]
+fn c211_as_many_connections_wait_as_the_backlog_says() {
+    on_each(ALL, async || {
+        // More than std's 128 wait, and none of them has been accepted.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let allowed = std::fs::read_to_string("/proc/sys/net/core/somaxconn");
+        let allowed = allowed.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(128);
+        let clients: Vec<_> = (0..200.min(allowed)).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+        for client in &clients {
+            let (_, peer) = listener.accept().await.unwrap();
+            assert_eq!(peer, client.local_addr().unwrap());
+        }
+        let listener = TcpListener::options().backlog(u32::MAX).bind("127.0.0.1:0").await.unwrap();
+        TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    });
+}
+
+#[test]
+fn c212_ten_megabytes_without_delay_and_a_peer_that_has_gone_already() {
+    on_each(ALL, async || {
+        let (one, other) = tcp().await;
+        assert!(one.nodelay().unwrap() && other.nodelay().unwrap());
+        let out = crate::common::bytes(10 << 20, 212);
+        let receive = async {
+            let (mut count, mut buf, mut same) = (0, vec![0; 100_000], true);
+            loop {
+                match other.read(&mut buf).await? {
+                    0 => return Ok((count, same)),
+                    read => {
+                        same &= out[count..count + read] == buf[..read];
+                        count += read;
+                    }
+                }
+            }
+        };
+        let send = async {
+            one.write_all(&out).await?;
+            one.finish()
+        };
+        let ((), (count, same)) = try_join(send, receive).await.unwrap();
+        assert!(count == out.len() && same);
+
+        let (one, other) = tcp().await;
+        drop(other);
+        // It may be noticed with the first write or with the next.
+        while one.write_all(b"x").await.is_ok() {}
+        one.finish().unwrap();
     });
 }
