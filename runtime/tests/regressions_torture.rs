@@ -7,7 +7,7 @@ use std::time::Duration;
 use common::{ALL, panic_of};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt, poll};
-use trioxide_runtime::{CancelScope, move_on_after, nursery, shield, sleep_forever};
+use trioxide_runtime::{CancelScope, checkpoint, move_on_after, nursery, shield, sleep_forever};
 use trioxide_testing::{on_each, on_each_with_clock};
 
 /// A combinator polls again only what was woken: so the new task alone does not bring the deadline back.
@@ -41,5 +41,17 @@ fn a_shield_that_was_left_aside_and_given_up_says_so_when_it_is_polled_again() {
         assert!(scope.run(inside).await.is_err());
         let text = panic_of(aside).await;
         assert!(text.contains("a `shield` was polled again after a scope had cancelled it"), "{text}");
+    });
+}
+
+/// The shield began to hold in the place of the nursery, which took itself for suspended, and never stored its waker.
+#[test]
+fn a_nursery_whose_body_shields_it_at_once_is_woken_by_its_children() {
+    on_each(ALL, async || {
+        nursery(async |n| {
+            n.scope().set_shield(true);
+            n.spawn(checkpoint());
+        })
+        .await;
     });
 }

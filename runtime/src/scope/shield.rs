@@ -31,7 +31,8 @@ impl Node {
             }
             if on {
                 self.flags.fetch_or(SHIELD, AcqRel);
-                if inner.active {
+                // A nursery holds by itself as soon as it is suspended, and stores its waker with that; not before.
+                if inner.active && !self.has(HOLDER) {
                     // Nobody has cleared it while the node held nothing (`owner` O1). The wake is below.
                     self.flags.fetch_and(!(WOKEN | SUSPECT), AcqRel);
                     self.begin_hold();
