@@ -621,3 +621,38 @@ fn ten_thousand_children_and_one_wake_at_a_time() {
         assert_eq!(next.get(), 10_000);
     });
 }
+
+#[test]
+fn a_shield_that_comes_after_a_child_was_cut_gives_way() {
+    on_each(ALL, async || {
+        let (outer, inner) = (CancelScope::new(), CancelScope::new());
+        let (cancel, late) = (outer.handle(), inner.handle());
+        let outcome = outer
+            .run(inner.run(local_nursery(async |n: LocalNursery<Never>| {
+                n.spawn(sleep_forever()); // cut by the outer scope
+                n.spawn(finally(sleep_forever(), async move {
+                    late.set_shield(true);
+                    a_while().await;
+                }));
+                checkpoint().await;
+                cancel.cancel("first");
+            })))
+            .await;
+        assert_eq!(outcome.unwrap_err().reason().message(), Some("first"));
+    });
+}
+
+#[test]
+fn the_siblings_of_a_failed_child_see_the_source() {
+    on_each(ALL, async || {
+        let joined: Result<(), NurseryError<&str>> = local_nursery(async |n| {
+            let sibling = n.spawn(sleep_forever());
+            n.spawn(async { Err::<(), _>("pipe") });
+            let reason = shield(sibling).await.unwrap_err();
+            assert_eq!(reason.reason().source(), CancelSource::Failed);
+            Ok(())
+        })
+        .await;
+        assert_eq!(errors(joined), ["pipe"]);
+    });
+}

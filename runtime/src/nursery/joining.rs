@@ -218,7 +218,7 @@ where
 }
 
 /// Whether what was cut in a nursery that has closed is for a scope around to report.
-fn cut_from_outside(node: &Arc<Node>) -> bool {
+pub(super) fn cut_from_outside(node: &Arc<Node>) -> bool {
     context::is_cancelled() || (!node.is_cancelled() && is_cut_here())
 }
 

@@ -124,7 +124,7 @@ macro_rules! handle {
 
             /// Cancels the body and every child. Idempotent; the first reason stays. Does not wait: the nursery does.
             pub fn cancel(&self, reason: impl Into<CancelReason>) {
-                self.core.node.cancel(reason.into());
+                self.core.node.cancel(CancelReason::asked(reason));
             }
 
             /// The soft cancel: [`stopping`](crate::stopping) resolves in body and children now, and after `grace` the nursery is cancelled.

@@ -44,6 +44,7 @@ use pin_project_lite::pin_project;
 pub use handle::{LocalNursery, LocalNurserySend, LocalTaskBuilder};
 pub use task::LocalTask;
 
+use super::joining::cut_from_outside;
 use super::{BodyOutput, ErrorGroup, Failure, NurseryError, Origin};
 use crate::combine::{Branch, Ended};
 use crate::context;
@@ -247,8 +248,8 @@ where
             let group = ErrorGroup::new(std::mem::take(&mut this.report.failures));
             return Poll::Ready(Fut::Output::join(Err(NurseryError::Failed(group))));
         }
-        // The scope around drops us here, unless nothing in here was cut by it.
-        if context::is_cancelled() && (this.value.is_none() || this.report.child_cut) {
+        // The scope around drops us here, unless nothing in here was cut by it. If a shield was put between meanwhile, it gives way.
+        if (this.value.is_none() || this.report.child_cut) && cut_from_outside(&node) {
             return Poll::Pending;
         }
         Poll::Ready(Fut::Output::join(match this.value.take() {
@@ -316,12 +317,12 @@ impl<E> Report<E> {
             None => self.panic = Some(panic),
             Some(_) => cell::drop_payload(Some(panic)), // The panic hook has reported it.
         }
-        node.cancel(CancelReason::of(CancelSource::Panicked));
+        node.cancel(CancelReason::asked(CancelReason::of(CancelSource::Panicked)));
     }
 
     fn failed(&mut self, node: &Arc<Node>, error: E, origin: Origin) {
         self.failures.push(Failure { error, origin });
-        node.cancel(CancelReason::of(CancelSource::Failed));
+        node.cancel(CancelReason::asked(CancelReason::of(CancelSource::Failed)));
     }
 
     fn body<O: BodyOutput<E>>(&mut self, node: &Arc<Node>, ended: Ended<O>, value: &mut Option<O::Value>) {

@@ -54,7 +54,7 @@ impl<T> LocalTask<T> {
     /// Cancels this child, and nothing else. Does not wait for it.
     pub fn cancel(&self, reason: impl Into<CancelReason>) {
         if !self.is_finished() {
-            self.node.cancel(reason.into());
+            self.node.cancel(CancelReason::asked(reason));
         }
     }
 
