@@ -37,7 +37,8 @@
 //! | several futures in one task | [`join!`], [`try_join!`], [`race!`] |
 //! | many futures on all workers, with a limit | [`parallel`] |
 //! | time | [`sleep`], [`sleep_until`], [`now`], [`Clock`] |
-//! | code that blocks | [`blocking`] |
+//! | code that blocks | [`blocking`], [`Blocking`]; and back from it: [`from_thread`] |
+//! | a run, from other threads | [`RunToken`] |
 //! | so many at once | [`CapacityLimiter`] |
 //! | values that belong to a task, a run, a place in the tree | [`task_local!`], [`RunVar`], [`TreeVar`] |
 //! | tasks that talk to each other | [`sync`] |

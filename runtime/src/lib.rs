@@ -16,6 +16,7 @@ mod checkpoint;
 pub mod combine;
 mod contain;
 mod context;
+pub mod from_thread;
 mod limiter;
 mod list;
 mod local;
@@ -37,10 +38,11 @@ mod signals;
 mod sys;
 mod task;
 mod time;
+mod token;
 mod wait_list;
 mod watch;
 
-pub use blocking::blocking;
+pub use blocking::{Blocking, blocking, blocking_limiter};
 pub use checkpoint::checkpoint;
 pub use limiter::{
     AlreadyBorrowing, Borrower, CapacityLimiter, LimiterGuard, LimiterStatistics, OwnedLimiterGuard, TryAcquireError,
@@ -59,4 +61,5 @@ pub use scope::{
 };
 pub use task::{Task, TaskId};
 pub use time::{Clock, Sleep, now, sleep, sleep_forever, sleep_until};
+pub use token::{Callback, RunFinished, RunToken, RunTokenError};
 pub use watch::{Instrument, Moment, Observer, TaskInfo, current_task};

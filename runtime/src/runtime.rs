@@ -37,7 +37,7 @@ use crate::watch::{Instrument, Observer};
 ///
 /// # Panics
 ///
-/// With the panic of `main`; inside another run (await the future there); if the system refuses threads.
+/// With the panic of `main`, or of a callback given to a [`RunToken`](crate::RunToken); inside another run (await the future there); if the system refuses threads.
 ///
 /// ```
 /// let name = String::from("world"); // `main` borrows it
@@ -238,7 +238,8 @@ impl Builder {
         self
     }
 
-    /// How many calls of [`blocking`](crate::blocking) run at once; default 512. Further ones wait for a thread.
+    /// How many calls of [`blocking`](crate::blocking) run at once; default 512. Further ones wait for their turn. It is what the runtime's
+    /// [limiter](crate::blocking_limiter) begins with; calls with a limiter of their own do not count.
     ///
     /// # Panics
     ///

@@ -1,41 +1,52 @@
 //! Calls that block, on threads of their own.
 //!
-//! A call holds a guard while its closure runs, so a cancelled scope waits for it; and a token of its task, so the task does not end
-//! before the closure has returned, even if the future of the call is dropped or forgotten.
-#![allow(unsafe_code)]
+//! ```text
+//! blocking(f) ─▶ limiter: wait for a token, as a task ─▶ pool: a thread that is free, last in first out, or a new one
+//!                                                          │ f()          ◀──▶ host: the task that called; `from_thread` runs things there
+//!    value ◀── wake ◀── token back ◀── thread free again ◀─┘
+//! ```
+//!
+//! | file | duty |
+//! | --- | --- |
+//! | `mod` (here) | `blocking` and its options |
+//! | `call` | the future of a call, and what the thread does for it |
+//! | `host` | the way from the thread back into the task that called |
+//! | `pool` | the threads |
+//! | `name` | what the system shows as a thread's name |
+//! | `scope` | closures on threads that borrow from a synchronous frame |
+//!
+//! An ordinary call holds a guard while its closure runs, so a cancelled scope waits for it; and a token of its task, so the task does not end
+//! before the closure has returned, even if the future of the call is dropped or forgotten. A call that may be abandoned has neither: its thread runs on by
+//! itself, and what it gives is dropped there. It keeps its token of the limiter, so that no more threads run than are allowed.
 
+mod call;
+pub(crate) mod host;
+mod name;
 mod pool;
 
-use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::Pin;
-use std::ptr::NonNull;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 
+use call::Call;
 pub(crate) use pool::{Limits, Pool};
 
 use crate::context;
-use crate::local::Carried;
-use crate::primitives::Mutex;
-use crate::scope::Node;
-use crate::scope::node::flag::HOLDER;
-use crate::task::{self, Header, cell};
+use crate::limiter::CapacityLimiter;
 
 /// Runs `f`, which may block, on a thread of the pool, and gives its value.
 ///
-/// The pool grows when a call finds no free thread, up to [`max_blocking_threads`](crate::Builder::max_blocking_threads); beyond that calls wait
-/// for a thread in order.
+/// The call waits in order for a token of the runtime's [limiter](blocking_limiter), of which there are
+/// [`max_blocking_threads`](crate::Builder::max_blocking_threads). [`Blocking`] has options. Inside, [`from_thread`](crate::from_thread) goes back into the
+/// task, and task locals have the values of the task. After Trio's `to_thread.run_sync`.
 ///
 /// # Cancellation
 ///
-/// A checkpoint. In a cancelled scope, a call that has not begun never begins. One that has been handed to the pool runs to its end: the scope
+/// A checkpoint. In a cancelled scope, a call that has not begun never begins. One whose closure runs goes on to its end: the scope
 /// waits for it, and its value is delivered. If something else than a scope drops the future, the value is dropped, and the *task*
 /// does not end before `f` has returned.
 ///
 /// # Panics
 ///
-/// With the panic of `f`; when polled outside a run; if no thread runs and the system refuses to start one.
+/// With the panic of `f`; when polled outside a run; if no thread is free and the system refuses to start one.
 ///
 /// ```
 /// let answer = trioxide_runtime::run(trioxide_runtime::blocking(|| 6 * 7));
@@ -46,107 +57,95 @@ where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
-    Call { step: Step::New(Some(f)) }.await
+    Blocking::new().run(f).await
 }
 
-struct Call<T, F> {
-    step: Step<T, F>,
+/// The limiter of calls that name none: it has [`max_blocking_threads`](crate::Builder::max_blocking_threads) tokens at first. One for each runtime.
+///
+/// # Panics
+///
+/// Outside a run.
+///
+/// ```
+/// trioxide_runtime::run(async {
+///     trioxide_runtime::blocking_limiter().set_total(40);
+/// });
+/// ```
+#[track_caller]
+pub fn blocking_limiter() -> Arc<CapacityLimiter> {
+    default_limiter("blocking_limiter")
 }
 
-enum Step<T, F> {
-    New(Option<F>),
-    Running(Running<T>),
-    Done,
+#[track_caller]
+fn default_limiter(operation: &str) -> Arc<CapacityLimiter> {
+    let limiter = context::worker(|worker| worker.map(|worker| Arc::clone(worker.shared().pool.limiter())));
+    limiter.filter(|_| context::in_task()).unwrap_or_else(|| context::outside(operation))
 }
 
-/// The future's side of a call under way.
-struct Running<T> {
-    node: Arc<Node>,
-    result: Arc<Mutex<Option<std::thread::Result<T>>>>,
+/// A call of [`blocking`] with options.
+///
+/// ```
+/// use std::sync::Arc;
+/// use trioxide_runtime::{Blocking, CapacityLimiter, run};
+///
+/// let disk = Arc::new(CapacityLimiter::new(4));
+/// let sum: u64 = run(Blocking::new().limiter(&disk).name("checksum").run(|| (1..=100).sum()));
+/// assert_eq!(sum, 5050);
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "call `run`"]
+pub struct Blocking {
+    limiter: Option<Arc<CapacityLimiter>>,
+    name: Option<Arc<str>>,
+    abandon: bool,
 }
 
-impl<T> Drop for Running<T> {
-    fn drop(&mut self) {
-        self.node.detach();
-        self.node.let_go();
+impl Blocking {
+    /// No options: as [`blocking`].
+    pub fn new() -> Self {
+        Self::default()
     }
-}
 
-impl<T, F> Unpin for Call<T, F> {}
-
-impl<T, F> Future for Call<T, F>
-where
-    T: Send + 'static,
-    F: FnOnce() -> T + Send + 'static,
-{
-    type Output = T;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        if let Step::New(f) = &mut self.step {
-            ready!(context::poll_checkpoint(cx, "blocking"));
-            let f = f.take().expect("a call starts once");
-            self.step = Step::Running(start(f, cx));
-        }
-        let Step::Running(running) = &self.step else { panic!("`blocking` was polled after its end") };
-        running.node.answer(cx.waker());
-        let result = running.result.lock().take();
-        let Some(result) = result else {
-            running.node.hold();
-            return Poll::Pending;
-        };
-        self.step = Step::Done;
-        match result {
-            Ok(value) => Poll::Ready(value),
-            Err(panic) => resume_unwind(panic),
-        }
+    /// Borrows its token from `limiter` instead of the runtime's. Any other limit is a token that the closure owns: it is dropped when the closure ends.
+    pub fn limiter(mut self, limiter: &Arc<CapacityLimiter>) -> Self {
+        self.limiter = Some(Arc::clone(limiter));
+        self
     }
-}
 
-fn start<T, F>(f: F, cx: &Context<'_>) -> Running<T>
-where
-    T: Send + 'static,
-    F: FnOnce() -> T + Send + 'static,
-{
-    let place = context::place("blocking");
-    let (task, runtime) = (place.task, place.runtime);
-    let node = Node::attached(HOLDER, place);
-    node.set_owner(cx.waker());
-    let running = Running { node: Arc::clone(&node), result: Arc::new(Mutex::new(None)) };
-    let result = Arc::clone(&running.result);
-    // SAFETY: the task is being polled by us.
-    unsafe { task.as_ref() }.add_token();
-    let token = Token(task);
-    let carried = Carried::capture();
-    let job = move || {
-        let outcome = catch_unwind(AssertUnwindSafe(|| carried.enter(f)));
-        let dropped = catch_unwind(AssertUnwindSafe(|| drop(carried)));
-        cell::drop_payload(dropped.err());
-        *result.lock() = Some(outcome);
-        // The future may be gone: then this is where the value is dropped, before the token is given back.
-        let dropped = catch_unwind(AssertUnwindSafe(|| drop(result)));
-        cell::drop_payload(dropped.err());
-        node.notify_owner();
-        drop(node);
-        drop(token);
-    };
-    // SAFETY: our task is being polled, so its run has not ended.
-    if let Err(error) = unsafe { runtime.as_ref() }.pool.submit(Box::new(job)) {
-        panic!(
-            "trioxide: `blocking` found no thread: {error}; lower the number of threads of the process, or raise its limit"
-        );
+    /// What the system shows as the name of the thread during the call: the first 15 bytes, on Linux. Elsewhere it has no effect.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = Some(name.into());
+        self
     }
-    running
-}
 
-/// A token of a task (`task` T5), for as long as the closure runs.
-struct Token(NonNull<Header>);
+    /// Lets the task go at once when it is cancelled, while the thread runs on.
+    ///
+    /// The scope then does not wait for the closure. What it gives, or its panic, is dropped on its thread; the token of the limiter is held until
+    /// the thread has really ended. The run does not wait for it, nor does the end of the runtime; the closure can ask
+    /// [`from_thread::check_cancelled`](crate::from_thread::check_cancelled) whether anybody still wants its value. For calls that may hang for ever, such as
+    /// a look-up of a name.
+    pub fn abandon_on_cancel(mut self) -> Self {
+        self.abandon = true;
+        self
+    }
 
-// SAFETY: a token may be given back on any thread.
-unsafe impl Send for Token {}
-
-impl Drop for Token {
-    fn drop(&mut self) {
-        // SAFETY: the token is given back once.
-        unsafe { task::leave(self.0) };
+    /// Runs `f` on a thread of the pool, and gives its value.
+    ///
+    /// # Cancellation
+    ///
+    /// As for [`blocking`]; or see [`abandon_on_cancel`](Self::abandon_on_cancel).
+    ///
+    /// # Panics
+    ///
+    /// As for [`blocking`].
+    pub async fn run<T, F>(self, f: F) -> T
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let Self { limiter, name, abandon } = self;
+        let limiter = limiter.unwrap_or_else(|| default_limiter("blocking"));
+        let token = limiter.acquire_owned_in("blocking").await;
+        Call::new(f, call::Options { token, name, abandon }).await
     }
 }

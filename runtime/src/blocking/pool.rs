@@ -1,20 +1,41 @@
-//! The threads for calls that block. They come when a call finds none free, up to a limit, and go after a while without work.
+//! The threads for calls that block: one that is free takes the next job, last in first out; if none is free, one is started. How many
+//! there are is the limiters' business. A thread without work ends after a while.
+//!
+//! Invariants:
+//! - **P1** Each thread has a channel of its own. Its sending end is in `idle` while the thread is free, and with the job while it works. Who takes it out
+//!   of `idle`, under the lock, sends one job. So a thread that has waited long enough ends only if it finds itself in `idle`; otherwise a job is on its way.
+//! - **P2** A thread is free again before it delivers: who is woken by that finds it in `idle`.
+//! - **P3** `jobs` counts what a clock must wait for: submitted, and neither delivered nor abandoned.
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
+use super::name::ThreadName;
+use crate::contain;
+use crate::limiter::CapacityLimiter;
 use crate::primitives::Mutex;
 use crate::scheduler::Shared;
 
-pub(crate) type Job = Box<dyn FnOnce() + Send>;
+/// What a thread does for somebody.
+pub(super) trait Job: Send {
+    /// The work itself, which may take long; `own_name` is the thread's.
+    fn work(&mut self, own_name: &ThreadName);
+
+    /// Hands over what came of it.
+    fn deliver(self: Box<Self>);
+}
 
 /// How the pool is set up.
+#[derive(Clone)]
 pub(crate) struct Limits {
+    /// The tokens of the default limiter.
     pub(crate) threads: usize,
     pub(crate) keep_alive: Duration,
     pub(crate) name: String,
@@ -22,137 +43,194 @@ pub(crate) struct Limits {
 }
 
 /// See the module.
-pub(crate) struct Pool(Arc<Inner>);
+pub(crate) struct Pool {
+    inner: Arc<Inner>,
+    limiter: Arc<CapacityLimiter>,
+}
 
-struct Inner {
+pub(super) struct Inner {
     limits: Limits,
-    jobs: Receiver<Job>,
     state: Mutex<State>,
     /// To be nudged when the last job is done, for a clock that waits for that.
     runtime: OnceLock<Weak<Shared>>,
 }
 
 struct State {
-    /// `None` once the pool is closed.
-    sender: Option<Sender<Job>>,
-    /// Jobs that no thread has taken.
-    queued: usize,
-    /// Threads that wait for a job, or will at once.
-    free: usize,
-    threads: HashMap<usize, JoinHandle<()>>,
+    closed: bool,
+    /// See P3.
+    jobs: usize,
+    /// See P1. The last one was free last.
+    idle: Vec<Free>,
+    threads: HashMap<usize, Thread>,
     started: usize,
+}
+
+struct Thread {
+    handle: JoinHandle<()>,
+    /// Of the job it works at.
+    ticket: Option<Arc<Ticket>>,
+}
+
+/// A thread that is free.
+struct Free {
+    number: usize,
+    sender: Sender<Work>,
+}
+
+struct Work {
+    job: Box<dyn Job>,
+    ticket: Arc<Ticket>,
+    free: Free,
+}
+
+/// Of a job that was submitted.
+pub(super) struct Ticket {
+    pool: Arc<Inner>,
+    settled: AtomicBool,
+    abandoned: AtomicBool,
+}
+
+impl Ticket {
+    /// Nobody waits for the job any more: neither a clock nor the end of the pool.
+    pub(super) fn abandon(&self) {
+        // Release pairs with the acquire in `Pool::drop`.
+        self.abandoned.store(true, std::sync::atomic::Ordering::Release);
+        self.settle();
+    }
+
+    /// Delivered or abandoned, whichever is first.
+    fn settle(&self) {
+        if self.settled.swap(true, AcqRel) {
+            return;
+        }
+        let idle = {
+            let mut state = self.pool.state.lock();
+            state.jobs -= 1;
+            state.jobs == 0
+        };
+        if idle && let Some(runtime) = self.pool.runtime.get().and_then(Weak::upgrade) {
+            runtime.nudge();
+        }
+    }
 }
 
 impl Pool {
     pub(crate) fn new(limits: Limits) -> Self {
-        let (sender, jobs) = crossbeam_channel::unbounded();
-        let state = State { sender: Some(sender), queued: 0, free: 0, threads: HashMap::new(), started: 0 };
-        Self(Arc::new(Inner { limits, jobs, state: Mutex::new(state), runtime: OnceLock::new() }))
+        let limiter = Arc::new(CapacityLimiter::new(limits.threads));
+        let state = State { closed: false, jobs: 0, idle: Vec::new(), threads: HashMap::new(), started: 0 };
+        Self { inner: Arc::new(Inner { limits, state: Mutex::new(state), runtime: OnceLock::new() }), limiter }
     }
 
     /// Nudges `runtime` whenever the last job is done.
     pub(crate) fn attach(&self, runtime: Weak<Shared>) {
-        let _ = self.0.runtime.set(runtime);
+        let _ = self.inner.runtime.set(runtime);
     }
 
-    /// Runs `job` on a thread of the pool, in order of submission as threads come free.
+    /// Of the calls that name none.
+    pub(crate) fn limiter(&self) -> &Arc<CapacityLimiter> {
+        &self.limiter
+    }
+
+    /// Runs `job` on a thread.
     ///
     /// # Errors
     ///
-    /// No thread runs, and none could be started; the job is not queued.
-    pub(crate) fn submit(&self, job: Job) -> io::Result<()> {
-        let inner = &self.0;
-        let mut state = inner.state.lock();
-        let wants_thread = state.queued >= state.free && state.threads.len() < inner.limits.threads;
-        if wants_thread
-            && let Err(error) = inner.start_thread(&mut state)
-            && state.threads.is_empty()
-        {
-            return Err(error);
-        }
-        state.queued += 1;
-        let sender = state.sender.as_ref().expect("the pool is closed after the last task");
-        sender.send(job).expect("the pool owns a receiver");
-        Ok(())
+    /// No thread is free, and none could be started; `job` is dropped.
+    pub(super) fn submit(&self, job: Box<dyn Job>) -> io::Result<Arc<Ticket>> {
+        let inner = &self.inner;
+        let (settled, abandoned) = (AtomicBool::new(false), AtomicBool::new(false));
+        let ticket = Arc::new(Ticket { pool: Arc::clone(inner), settled, abandoned });
+        let free = {
+            let mut state = inner.state.lock();
+            let free = match state.idle.pop() {
+                Some(free) => free,
+                None => inner.start_thread(&mut state)?,
+            };
+            state.jobs += 1;
+            state.threads.get_mut(&free.number).expect("it has not ended").ticket = Some(Arc::clone(&ticket));
+            free
+        };
+        let sender = free.sender.clone();
+        let work = Work { job, ticket: Arc::clone(&ticket), free };
+        assert!(sender.send(work).is_ok(), "a thread outside `idle` does not end (P1)");
+        Ok(ticket)
     }
 
-    /// Whether no job runs or waits.
+    /// Whether no job is under way that somebody waits for.
     pub(crate) fn is_idle(&self) -> bool {
-        self.0.state.lock().is_idle()
+        self.inner.state.lock().jobs == 0
     }
 }
 
 impl Drop for Pool {
+    /// Waits for the threads, but for those that were abandoned.
     fn drop(&mut self) {
-        let threads = {
-            let mut state = self.0.state.lock();
-            state.sender = None;
-            std::mem::take(&mut state.threads)
+        let (idle, threads) = {
+            let mut state = self.inner.state.lock();
+            state.closed = true;
+            (std::mem::take(&mut state.idle), std::mem::take(&mut state.threads))
         };
-        for (_, thread) in threads {
+        drop(idle); // So they end.
+        for thread in threads.into_values() {
+            // Acquire pairs with `abandon`.
+            let abandoned = thread.ticket.is_some_and(|ticket| ticket.abandoned.load(Acquire));
             // The pool may go with the last reference to the runtime, on one of its own threads.
-            if thread.thread().id() != thread::current().id() {
-                let _ = thread.join();
+            if !abandoned && thread.handle.thread().id() != thread::current().id() {
+                let _ = thread.handle.join();
             }
         }
-    }
-}
-
-impl State {
-    fn is_idle(&self) -> bool {
-        self.queued == 0 && self.free == self.threads.len()
     }
 }
 
 impl Inner {
-    fn start_thread(self: &Arc<Self>, state: &mut State) -> io::Result<()> {
+    fn start_thread(self: &Arc<Self>, state: &mut State) -> io::Result<Free> {
         let number = state.started;
-        let mut builder = thread::Builder::new().name(format!("{}-blocking-{number}", self.limits.name));
+        let name = format!("{}-blocking-{number}", self.limits.name);
+        let own_name = ThreadName::new(&name);
+        let mut builder = thread::Builder::new().name(name);
         if let Some(size) = self.limits.stack_size {
             builder = builder.stack_size(size);
         }
+        let (sender, jobs) = crossbeam_channel::bounded(1);
         let inner = Arc::clone(self);
-        let thread = builder.spawn(move || inner.serve(number))?;
-        state.threads.insert(number, thread);
+        let handle = builder.spawn(move || inner.serve(number, &own_name, &jobs))?;
+        state.threads.insert(number, Thread { handle, ticket: None });
         state.started += 1;
-        state.free += 1;
-        Ok(())
+        Ok(Free { number, sender })
     }
 
-    fn serve(&self, number: usize) {
-        loop {
-            match self.jobs.recv_timeout(self.limits.keep_alive) {
-                Ok(job) => {
-                    {
-                        let mut state = self.state.lock();
-                        state.queued -= 1;
-                        state.free -= 1;
-                    }
-                    job();
-                    self.done();
+    fn serve(&self, number: usize, own_name: &ThreadName, jobs: &Receiver<Work>) {
+        while let Some(Work { mut job, ticket, free }) = self.next(number, jobs) {
+            job.work(own_name);
+            {
+                let mut state = self.state.lock();
+                if let Some(thread) = state.threads.get_mut(&number) {
+                    thread.ticket = None;
                 }
-                Err(RecvTimeoutError::Timeout) => {
-                    let mut state = self.state.lock();
-                    // A job that was queued meanwhile may count on this thread.
-                    if state.queued < state.free {
-                        state.free -= 1;
-                        state.threads.remove(&number);
-                        return;
-                    }
+                if !state.closed {
+                    state.idle.push(free); // P2. Of a closed pool it is dropped, and the thread ends.
                 }
-                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            contain::call(|| job.deliver());
+            ticket.settle();
+        }
+    }
+
+    /// The next job; `None` when the thread is to end.
+    fn next(&self, number: usize, jobs: &Receiver<Work>) -> Option<Work> {
+        match jobs.recv_timeout(self.limits.keep_alive) {
+            Ok(work) => return Some(work),
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        {
+            let mut state = self.state.lock();
+            if let Some(at) = state.idle.iter().position(|free| free.number == number) {
+                state.idle.remove(at);
+                state.threads.remove(&number);
+                return None;
             }
         }
-    }
-
-    fn done(&self) {
-        let idle = {
-            let mut state = self.state.lock();
-            state.free += 1;
-            state.is_idle()
-        };
-        if idle && let Some(runtime) = self.runtime.get().and_then(Weak::upgrade) {
-            runtime.nudge();
-        }
+        jobs.recv().ok() // P1: it is on its way; or the pool is closed.
     }
 }

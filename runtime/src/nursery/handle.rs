@@ -270,8 +270,8 @@ pub(super) fn closed() -> ! {
 }
 
 /// What is asked for a child.
-pub(super) struct Options {
-    pub(super) name: Option<Arc<str>>,
+pub(crate) struct Options {
+    pub(crate) name: Option<Arc<str>>,
     at: &'static Location<'static>,
     pub(super) service: bool,
     /// The node that is to be the child's own, hanging nowhere yet.
@@ -280,7 +280,7 @@ pub(super) struct Options {
 }
 
 impl Options {
-    pub(super) fn at(at: &'static Location<'static>) -> Self {
+    pub(crate) fn at(at: &'static Location<'static>) -> Self {
         Self { name: None, at, service: false, own: None, at_end: None }
     }
 
@@ -316,7 +316,7 @@ impl Options {
 /// # Safety
 ///
 /// The future and its value may be used on any thread, and the future may live until the nursery has closed.
-pub(super) unsafe fn spawn_raw<F, E>(
+pub(crate) unsafe fn spawn_raw<F, E>(
     node: &Arc<Node>,
     future: F,
     options: Options,

@@ -48,6 +48,7 @@ use std::sync::Arc;
 pub use builder::TaskBuilder;
 pub use error::{AnyError, ErrorGroup, Failure, Leaf, Leaves, NurseryError, Origin};
 pub use handle::{Closed, Nursery};
+pub(crate) use handle::{Options, spawn_raw};
 pub use joining::nursery;
 pub use limit::{Limited, TrySpawnError};
 pub use local::{LocalNursery, LocalNurserySend, LocalTask, LocalTaskBuilder, local_nursery, local_nursery_send};
@@ -166,13 +167,18 @@ pub(crate) fn bodies_gone(own: &Node) {
     let mut todo = Vec::new();
     own.children(&own.inner.lock(), false, &mut todo);
     while let Some(node) = todo.pop() {
+        let host;
         let panic = {
             let mut inner = node.inner.lock();
             node.children(&inner, false, &mut todo);
             node.set(ORPHANED);
+            host = inner.extra.as_mut().and_then(|extra| extra.host.take()?.upgrade());
             // Reported before this, in a nursery whose future nobody has polled since.
             inner.extra.as_mut().and_then(|extra| extra.panic.take())
         };
+        if let Some(host) = host {
+            host.close();
+        }
         if let Some(panic) = panic {
             pass_up(&node, panic);
         }

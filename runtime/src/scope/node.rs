@@ -33,12 +33,13 @@
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::ptr::NonNull;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use super::deadline::Deadline;
 use super::live::Live;
 use super::reason::{CancelReason, CancelSource};
+use crate::blocking::host::Host;
 use crate::contain;
 use crate::list::{Linked, Links, List};
 use crate::local::Binding;
@@ -152,6 +153,8 @@ pub(crate) struct Extra {
     /// What `nursery_with` lends to the children.
     pub(crate) env: Option<Arc<dyn Any + Send + Sync>>,
     pub(crate) name: Option<Arc<str>>,
+    /// Of a call on the thread pool that has sent something to its task (`blocking::host` H2).
+    pub(crate) host: Option<Weak<Host>>,
     /// Is told when this node is effectively cancelled.
     pub(crate) relay: Option<Arc<dyn Relay>>,
     /// Runs when the task of this node has ended.

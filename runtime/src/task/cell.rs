@@ -334,6 +334,10 @@ unsafe fn end_outside(task: NonNull<Header>) {
     if let Some(at_end) = at_end {
         at_end();
     }
+    if header.is_main() {
+        // SAFETY: the task counts in the root until `leave` below, so its run has not ended.
+        unsafe { header.runtime().as_ref() }.present.main_ended();
+    }
     // SAFETY: the task's reference to itself (T1) and its count in the nursery (T2), each given up once, in this order.
     unsafe {
         let service = header.is_service();

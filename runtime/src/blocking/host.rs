@@ -1,0 +1,107 @@
+//! The way from a thread of the pool back into the task that called `blocking`: its *host*.
+//!
+//! The thread sends a future and waits; the future of the call, which the task polls, polls it inside the call's node. So what is sent runs in the host's task,
+//! below the scopes around the call. One at a time: the thread waits meanwhile.
+//!
+//! Invariants:
+//! - **H1** A request is taken only while the host is open, and closing drops those not taken. Whoever drops a request drops its way to answer: so the thread
+//!   that waits for it hears of it in any case.
+//! - **H2** When the future of the task has ended, a call that was forgotten in it is marked under the lock of its node, and closed if it shows itself there; whoever
+//!   sends shows the host there, and then looks for the mark. So nobody waits for a task that polls no more.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::primitives::{Mutex, per_thread};
+use crate::scope::node::flag::ORPHANED;
+use crate::scope::{CancelReason, CancelSource, Cancelled, Node};
+use crate::token::RunToken;
+
+/// Something to be run in the host's task. It answers by itself.
+pub(crate) type Request = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// See the module.
+pub(crate) struct Host {
+    node: Arc<Node>,
+    /// `None` when the future of the call is gone.
+    requests: Mutex<Option<VecDeque<Request>>>,
+    token: Option<RunToken>,
+}
+
+per_thread! {
+    static HOST: RefCell<Option<Arc<Host>>> = const { RefCell::new(None) };
+}
+
+impl Host {
+    pub(super) fn new(node: Arc<Node>, token: Option<RunToken>) -> Arc<Self> {
+        Arc::new(Self { node, requests: Mutex::new(Some(VecDeque::new())), token })
+    }
+
+    /// The host of the call that the calling thread runs.
+    pub(crate) fn current() -> Option<Arc<Self>> {
+        HOST.try_with(|host| host.borrow().clone()).ok().flatten()
+    }
+
+    /// Runs `f` as a call of this host.
+    pub(super) fn enter<R>(self: &Arc<Self>, f: impl FnOnce() -> R) -> R {
+        struct Reset(Option<Arc<Host>>);
+        impl Drop for Reset {
+            fn drop(&mut self) {
+                let _ = HOST.try_with(|host| host.replace(self.0.take()));
+            }
+        }
+        let _reset = Reset(HOST.with(|host| host.replace(Some(Arc::clone(self)))));
+        f()
+    }
+
+    /// Asks the task to run `request`; drops it if the task has gone (H1).
+    pub(crate) fn send(self: &Arc<Self>, request: Request) {
+        let mut request = Some(request);
+        if let Some(requests) = &mut *self.requests.lock() {
+            requests.extend(request.take());
+        }
+        if request.is_some() {
+            return;
+        }
+        // Shown first, then asked (H2).
+        self.node.inner.lock().extra().host = Some(Arc::downgrade(self));
+        if self.node.has(ORPHANED) {
+            self.close();
+        }
+        self.node.notify_owner();
+    }
+
+    pub(super) fn next(&self) -> Option<Request> {
+        self.requests.lock().as_mut()?.pop_front()
+    }
+
+    /// The future of the call is gone, or will not be polled again.
+    pub(crate) fn close(&self) {
+        let requests = self.requests.lock().take();
+        drop(requests); // Outside the lock: they are foreign.
+    }
+
+    /// # Errors
+    ///
+    /// Why the task will not get what the thread does.
+    pub(crate) fn check_cancelled(&self) -> Result<(), Cancelled> {
+        if self.node.is_effective() || self.requests.lock().is_none() { Err(self.cancelled()) } else { Ok(()) }
+    }
+
+    /// Why something sent was dropped.
+    pub(crate) fn cancelled(&self) -> Cancelled {
+        let reason = match self.node.is_effective() {
+            true => self.node.reason(),
+            false => CancelReason::of(CancelSource::Dropped),
+        };
+        Cancelled { reason }
+    }
+
+    /// The token of the task's run.
+    pub(crate) fn token(&self) -> Option<&RunToken> {
+        self.token.as_ref()
+    }
+}
