@@ -38,7 +38,9 @@
 //! | many futures on all workers, with a limit | [`parallel`] |
 //! | time | [`sleep`], [`sleep_until`], [`now`], [`Clock`] |
 //! | code that blocks | [`blocking`], [`Blocking`]; and back from it: [`from_thread`] |
+//! | closures on threads that borrow | [`blocking_scope`] |
 //! | a run, from other threads | [`RunToken`] |
+//! | a run, from a program that is not async | [`Portal`] |
 //! | so many at once | [`CapacityLimiter`] |
 //! | values that belong to a task, a run, a place in the tree | [`task_local!`], [`RunVar`], [`TreeVar`] |
 //! | tasks that talk to each other | [`sync`] |

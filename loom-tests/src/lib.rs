@@ -13,6 +13,7 @@
 //! | `tests/cancel.rs` | cancel against suspension, attaching and guards |
 //! | `tests/timer.rs` | timer against completion |
 //! | `tests/limiter.rs` | the capacity limiter |
+//! | `tests/token.rs` | what other threads send into a run, against its shutdown |
 //! | `tests/sync.rs` | events and channels |
 //! | `tests/whole.rs` | the whole runtime, through its public interface |
 #![cfg(loom)]

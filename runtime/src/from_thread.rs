@@ -19,10 +19,11 @@
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use crate::blocking::host::{Host, Request};
 use crate::context;
+use crate::local::Locals;
 use crate::scope::Cancelled;
 
 /// Runs `future` in the host task and waits for its value on this thread.
@@ -131,6 +132,10 @@ pub(crate) enum Answer<T> {
 pub(crate) struct Answering<T>(crossbeam_channel::Receiver<std::thread::Result<T>>);
 
 impl<T> Answering<T> {
+    pub(crate) fn new(receiver: crossbeam_channel::Receiver<std::thread::Result<T>>) -> Self {
+        Self(receiver)
+    }
+
     pub(crate) fn wait(self) -> Answer<T> {
         self.0.recv().map_or(Answer::Dropped, Answer::Given)
     }
@@ -143,9 +148,13 @@ where
     F::Output: Send + 'static,
 {
     let (send, receive) = crossbeam_channel::bounded(1);
+    // What the thread sees of locals goes with it, as a copy.
+    let locals = Locals::current();
     let request = Box::pin(async move {
         let mut future = Box::pin(future);
-        let polled = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        let mut poll =
+            |cx: &mut Context<'_>| catch_unwind(AssertUnwindSafe(|| locals.enter(|| future.as_mut().poll(cx))));
+        let polled = poll_fn(|cx| match poll(cx) {
             Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
             Ok(Poll::Pending) => Poll::Pending,
             Err(panic) => Poll::Ready(Err(panic)),

@@ -26,6 +26,7 @@ pub mod lowlevel;
 pub mod models;
 mod nursery;
 pub mod parallel;
+mod portal;
 mod primitives;
 mod runtime;
 mod scheduler;
@@ -42,7 +43,7 @@ mod token;
 mod wait_list;
 mod watch;
 
-pub use blocking::{Blocking, blocking, blocking_limiter};
+pub use blocking::{Blocking, BlockingScope, ScopedCall, blocking, blocking_limiter, blocking_scope};
 pub use checkpoint::checkpoint;
 pub use limiter::{
     AlreadyBorrowing, Borrower, CapacityLimiter, LimiterGuard, LimiterStatistics, OwnedLimiterGuard, TryAcquireError,
@@ -53,6 +54,7 @@ pub use nursery::{
     LocalTask, LocalTaskBuilder, Nursery, NurseryError, NurseryStatistics, Origin, Scope, StartError, Started,
     TaskBuilder, TaskOutput, TrySpawnError, local_nursery, local_nursery_send, nursery, nursery_with,
 };
+pub use portal::{Portal, PortalTask};
 pub use runtime::{Builder, Runtime, run};
 pub use scope::{
     CancelGroup, CancelReason, CancelScope, CancelSource, Cancelled, CancelledBy, EffectiveDeadline, ScopeHandle,

@@ -21,6 +21,7 @@ use crate::scope::node::{Place, flag};
 use crate::scope::{self, CancelReason, CancelSource};
 pub use crate::task::state::{Completed, HandleStep, Notify, State, Stopped};
 use crate::time::{self, Fire, Time};
+pub use crate::token::{Mailbox, Posted};
 
 /// A node of the scope tree. It hangs in no task and no runtime, and its deadline is never set.
 #[derive(Clone)]

@@ -175,7 +175,7 @@ where
     node.set_owner(cx.waker());
     // SAFETY: our task is being polled, so its run has not ended.
     let runtime = unsafe { runtime.as_ref() };
-    let host = Host::new(Arc::clone(&node), runtime.present.token());
+    let host = Host::new(Arc::clone(&node), runtime.present.token(), Arc::clone(runtime.pool.threads()));
     let slot = Arc::new(Mutex::new(Slot::Empty));
     let task = (!abandon).then(|| {
         // SAFETY: the task is being polled by us.
@@ -192,7 +192,7 @@ where
         token: Some(token),
         _task: task,
     });
-    match runtime.pool.submit(job) {
+    match runtime.pool.threads().submit(job) {
         Ok(ticket) => Running { node, host, slot, ticket, abandon },
         Err(error) => {
             node.detach();

@@ -15,6 +15,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use super::pool::Threads;
 use crate::primitives::{Mutex, per_thread};
 use crate::scope::node::flag::ORPHANED;
 use crate::scope::{CancelReason, CancelSource, Cancelled, Node};
@@ -29,6 +30,7 @@ pub(crate) struct Host {
     /// `None` when the future of the call is gone.
     requests: Mutex<Option<VecDeque<Request>>>,
     token: Option<RunToken>,
+    threads: Threads,
 }
 
 per_thread! {
@@ -36,8 +38,8 @@ per_thread! {
 }
 
 impl Host {
-    pub(super) fn new(node: Arc<Node>, token: Option<RunToken>) -> Arc<Self> {
-        Arc::new(Self { node, requests: Mutex::new(Some(VecDeque::new())), token })
+    pub(super) fn new(node: Arc<Node>, token: Option<RunToken>, threads: Threads) -> Arc<Self> {
+        Arc::new(Self { node, requests: Mutex::new(Some(VecDeque::new())), token, threads })
     }
 
     /// The host of the call that the calling thread runs.
@@ -98,6 +100,11 @@ impl Host {
             false => CancelReason::of(CancelSource::Dropped),
         };
         Cancelled { reason }
+    }
+
+    /// The threads of the task's run.
+    pub(super) fn threads(&self) -> &Threads {
+        &self.threads
     }
 
     /// The token of the task's run.

@@ -23,11 +23,13 @@ mod call;
 pub(crate) mod host;
 mod name;
 mod pool;
+mod scope;
 
 use std::sync::Arc;
 
 use call::Call;
 pub(crate) use pool::{Limits, Pool};
+pub use scope::{BlockingScope, ScopedCall, blocking_scope};
 
 use crate::context;
 use crate::limiter::CapacityLimiter;

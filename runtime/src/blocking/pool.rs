@@ -48,6 +48,9 @@ pub(crate) struct Pool {
     limiter: Arc<CapacityLimiter>,
 }
 
+/// The threads, without the default limiter. They stay as long as somebody has them.
+pub(super) type Threads = Arc<Inner>;
+
 pub(super) struct Inner {
     limits: Limits,
     state: Mutex<State>,
@@ -131,29 +134,9 @@ impl Pool {
         &self.limiter
     }
 
-    /// Runs `job` on a thread.
-    ///
-    /// # Errors
-    ///
-    /// No thread is free, and none could be started; `job` is dropped.
-    pub(super) fn submit(&self, job: Box<dyn Job>) -> io::Result<Arc<Ticket>> {
-        let inner = &self.inner;
-        let (settled, abandoned) = (AtomicBool::new(false), AtomicBool::new(false));
-        let ticket = Arc::new(Ticket { pool: Arc::clone(inner), settled, abandoned });
-        let free = {
-            let mut state = inner.state.lock();
-            let free = match state.idle.pop() {
-                Some(free) => free,
-                None => inner.start_thread(&mut state)?,
-            };
-            state.jobs += 1;
-            state.threads.get_mut(&free.number).expect("it has not ended").ticket = Some(Arc::clone(&ticket));
-            free
-        };
-        let sender = free.sender.clone();
-        let work = Work { job, ticket: Arc::clone(&ticket), free };
-        assert!(sender.send(work).is_ok(), "a thread outside `idle` does not end (P1)");
-        Ok(ticket)
+    /// The threads themselves.
+    pub(super) fn threads(&self) -> &Threads {
+        &self.inner
     }
 
     /// Whether no job is under way that somebody waits for.
@@ -183,6 +166,30 @@ impl Drop for Pool {
 }
 
 impl Inner {
+    /// Runs `job` on a thread.
+    ///
+    /// # Errors
+    ///
+    /// No thread is free, and none could be started; `job` is dropped.
+    pub(super) fn submit(self: &Arc<Self>, job: Box<dyn Job>) -> io::Result<Arc<Ticket>> {
+        let (settled, abandoned) = (AtomicBool::new(false), AtomicBool::new(false));
+        let ticket = Arc::new(Ticket { pool: Arc::clone(self), settled, abandoned });
+        let free = {
+            let mut state = self.state.lock();
+            let free = match state.idle.pop() {
+                Some(free) => free,
+                None => self.start_thread(&mut state)?,
+            };
+            state.jobs += 1;
+            state.threads.get_mut(&free.number).expect("it has not ended").ticket = Some(Arc::clone(&ticket));
+            free
+        };
+        let sender = free.sender.clone();
+        let work = Work { job, ticket: Arc::clone(&ticket), free };
+        assert!(sender.send(work).is_ok(), "a thread outside `idle` does not end (P1)");
+        Ok(ticket)
+    }
+
     fn start_thread(self: &Arc<Self>, state: &mut State) -> io::Result<Free> {
         let number = state.started;
         let name = format!("{}-blocking-{number}", self.limits.name);

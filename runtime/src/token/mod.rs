@@ -151,8 +151,8 @@ impl RunToken {
         Callback { token: self.clone(), repeat }
     }
 
-    /// Runs `future` in a system task of the run, outside the nurseries of the user, and waits for its value on this thread. The task inherits no task
-    /// locals. A panic of `future` comes out here.
+    /// Runs `future` in a system task of the run, outside the nurseries of the user, and waits for its value on this thread, whose task locals
+    /// it sees. A panic of `future` comes out here.
     ///
     /// In a call of [`blocking`](crate::blocking), [`from_thread::run`](crate::from_thread::run) runs things in the task that called, below its scopes.
     ///

@@ -21,4 +21,5 @@ mod signals;
 mod start;
 mod system;
 mod threads;
+mod threads_context;
 mod timeouts;
