@@ -44,7 +44,7 @@
 //! | so many at once | [`CapacityLimiter`] |
 //! | values that belong to a task, a run, a place in the tree | [`task_local!`], [`RunVar`], [`TreeVar`] |
 //! | tasks that talk to each other | [`sync`] |
-//! | sockets | [`io`]; signals of the system: [`signal`] |
+//! | sockets, servers | [`io`]: [`io::connect`], [`io::serve`], streams, lines and frames; signals of the system: [`signal`] |
 //! | seeing what goes on | [`current_task`], [`Instrument`], [`Observer`] |
 //! | leaf operations and drivers of your own | [`lowlevel`] |
 //!
