@@ -150,7 +150,7 @@ fn the_last_guard_wakes_the_scope() {
 /// never drops a shield that answers, and it ends.
 #[test]
 fn a_holder_that_answers_is_waited_for() {
-    explore("cancel: a holder that answers is waited for", 3, || {
+    explore("cancel: a holder that answers is waited for", 1, || {
         let scope = Node::root();
         let shield = scope.below(Kind::Shield);
         let done = Arc::new(AtomicBool::new(false));
