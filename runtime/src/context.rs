@@ -16,11 +16,13 @@ use crate::local::{Bindings, Carried};
 use crate::primitives::per_thread;
 use crate::scheduler::{Shared, Worker};
 use crate::scope::Node;
-use crate::scope::node::{Place, flag};
+use crate::scope::node::{Doing, Place, flag};
 use crate::task::{Header, TaskId};
 
 struct Context {
     worker: Cell<*const Worker>,
+    /// The worker's runtime notes what tasks do.
+    tracks: Cell<bool>,
     task: Cell<*const Header>,
     node: Cell<*const Node>,
     budget: Cell<u32>,
@@ -34,6 +36,7 @@ per_thread! {
     static CONTEXT: Context = const {
         Context {
             worker: Cell::new(ptr::null()),
+            tracks: Cell::new(false),
             task: Cell::new(ptr::null()),
             node: Cell::new(ptr::null()),
             budget: Cell::new(0),
@@ -48,10 +51,16 @@ pub(crate) fn with_worker<R>(worker: &Worker, f: impl FnOnce() -> R) -> R {
     struct Reset;
     impl Drop for Reset {
         fn drop(&mut self) {
-            CONTEXT.with(|context| context.worker.set(ptr::null()));
+            CONTEXT.with(|context| {
+                context.worker.set(ptr::null());
+                context.tracks.set(false);
+            });
         }
     }
-    CONTEXT.with(|context| context.worker.set(worker));
+    CONTEXT.with(|context| {
+        context.worker.set(worker);
+        context.tracks.set(worker.shared().watch.tracks_tasks());
+    });
     let _reset = Reset;
     f()
 }
@@ -243,8 +252,9 @@ pub(crate) fn is_task(id: TaskId) -> bool {
 
 /// Where a new scope of the running task hangs: below the scope that is being polled.
 #[track_caller]
-pub(crate) fn place(operation: &str) -> Place {
+pub(crate) fn place(operation: &'static str) -> Place {
     let task = task(operation);
+    note(operation);
     let node = CONTEXT.with(|context| context.node.get());
     // SAFETY: C1.
     let (header, current) = unsafe { (task.as_ref(), &*node) };
@@ -261,7 +271,7 @@ pub(crate) fn place(operation: &str) -> Place {
     };
     // SAFETY: the task is being polled, so it has not ended.
     let runtime = unsafe { header.runtime() };
-    Place { parent: Some(parent), runtime, task, task_id: header.id() }
+    Place { parent: Some(parent), runtime, task, task_id: header.id(), operation }
 }
 
 /// Whether the task that is being polled may do more before it must yield.
@@ -279,6 +289,9 @@ pub(crate) fn poll_checkpoint(cx: &mut TaskContext<'_>, operation: &'static str)
             // A model of a leaf by itself has no run round it: there the gate stands open.
             return if cfg!(loom) { Poll::Ready(()) } else { outside(operation) };
         };
+        if context.tracks.get() {
+            note_now(operation);
+        }
         if node.is_effective() {
             return Poll::Pending;
         }
@@ -290,6 +303,20 @@ pub(crate) fn poll_checkpoint(cx: &mut TaskContext<'_>, operation: &'static str)
         context.budget.set(budget - 1);
         Poll::Ready(())
     })
+}
+
+/// Notes what the task is doing, if the runtime notes that.
+fn note(operation: &'static str) {
+    if CONTEXT.with(|context| context.tracks.get()) {
+        note_now(operation);
+    }
+}
+
+#[cold]
+fn note_now(operation: &'static str) {
+    let since = worker(|worker| worker.expect("set with `tracks`").shared().time.now());
+    // SAFETY: C1: the task is being polled further up this stack.
+    unsafe { task(operation).as_ref() }.note(Doing { operation, since });
 }
 
 #[cold]

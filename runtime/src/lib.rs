@@ -61,7 +61,10 @@ pub use scope::{
     TooSlow, current_cancel_reason, current_effective_deadline, fail_after, fail_at, finally, finally_within,
     move_on_after, move_on_at, move_on_when, shield, stopping, until_stopping,
 };
-pub use task::{Task, TaskId};
+pub use task::{Task, TaskId, TaskState};
 pub use time::{Clock, Sleep, now, sleep, sleep_forever, sleep_until};
 pub use token::{Callback, RunFinished, RunToken, RunTokenError};
-pub use watch::{Instrument, Moment, Observer, TaskInfo, current_task};
+pub use watch::{
+    BlockingStatistics, Instrument, Moment, Observer, Statistics, TaskInfo, TaskTree, TreeEntry, TreeKind,
+    WorkerStatistics, current_task, statistics, task_tree,
+};

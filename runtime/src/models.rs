@@ -59,8 +59,13 @@ impl Node {
             Kind::Task => flag::TASK_ROOT,
         };
         // Nobody follows the pointers (N5, N6): no task registers here, and no timer is armed.
-        let place =
-            Place { parent, runtime: NonNull::dangling(), task: NonNull::dangling(), task_id: crate::task::TaskId(0) };
+        let place = Place {
+            parent,
+            runtime: NonNull::dangling(),
+            task: NonNull::dangling(),
+            task_id: crate::task::TaskId(0),
+            operation: "model",
+        };
         Self(scope::Node::attached(flags, place))
     }
 

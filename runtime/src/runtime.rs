@@ -74,6 +74,7 @@ impl Runtime {
             blocking_keep_alive: Duration::from_secs(10),
             budget: 128,
             instruments: Vec::new(),
+            track_tasks: false,
             signals: true,
             signal_grace: Duration::from_secs(8),
         }
@@ -119,7 +120,10 @@ impl Drop for Returned<'_> {
 fn run_main<F: Future>(worker: &Worker, signal_grace: Option<Duration>, main: F) -> F::Output {
     let runtime = NonNull::from(worker.shared());
     // The root of the tree: a nursery without a body, whose one child is the main task; the count that it starts with is that child's.
-    let root = Node::attached(0, Place { parent: None, runtime, task: NonNull::dangling(), task_id: TaskId(0) });
+    let root = Node::attached(
+        0,
+        Place { parent: None, runtime, task: NonNull::dangling(), task_id: TaskId(0), operation: "run" },
+    );
     let _ = Arc::into_raw(Arc::clone(&root)); // The count's reference (`nursery` J2).
     worker.shared().time.set_root(Some(&root));
     let id = crate::scheduler::next_id();
@@ -200,6 +204,7 @@ pub struct Builder {
     blocking_keep_alive: Duration,
     budget: u32,
     instruments: Vec<Arc<dyn Instrument>>,
+    track_tasks: bool,
     signals: bool,
     signal_grace: Duration,
 }
@@ -292,6 +297,13 @@ impl Builder {
         self
     }
 
+    /// Notes what each task is doing: then [`task_tree`](crate::task_tree) shows every task by itself, with the operation it has begun last and
+    /// when. Default: off, as it costs an allocation per task, and a lock and a look at the clock per operation.
+    pub fn track_tasks(mut self, track: bool) -> Self {
+        self.track_tasks = track;
+        self
+    }
+
     /// Starts the workers.
     ///
     /// # Errors
@@ -311,6 +323,9 @@ impl Builder {
         };
         let (shared, workers) = Shared::new(workers, Time::new(self.clock), Pool::new(limits), self.budget);
         shared.time.attach(&shared);
+        if self.track_tasks {
+            shared.watch.track_tasks();
+        }
         for instrument in self.instruments {
             shared.watch.add_instrument(instrument);
         }

@@ -22,6 +22,7 @@ use crate::contain;
 use crate::limiter::CapacityLimiter;
 use crate::primitives::Mutex;
 use crate::scheduler::Shared;
+use crate::watch::BlockingStatistics;
 
 /// What a thread does for somebody.
 pub(super) trait Job: Send {
@@ -137,6 +138,15 @@ impl Pool {
     /// The threads themselves.
     pub(super) fn threads(&self) -> &Threads {
         &self.inner
+    }
+
+    pub(crate) fn statistics(&self) -> BlockingStatistics {
+        let (threads, idle) = {
+            let state = self.inner.state.lock();
+            (state.threads.len(), state.idle.len())
+        };
+        let queued = self.limiter.statistics().tasks_waiting;
+        BlockingStatistics { threads, busy: threads.saturating_sub(idle), queued }
     }
 
     /// Whether no job is under way that somebody waits for.

@@ -72,7 +72,7 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    pub(super) fn open(operation: &str) -> Self {
+    pub(super) fn open(operation: &'static str) -> Self {
         Self { node: open(operation) }
     }
 }

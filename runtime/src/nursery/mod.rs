@@ -65,7 +65,7 @@ use crate::scope::{CancelReason, CancelSource};
 use crate::task::{self, cell};
 
 /// Opens a nursery at the place where the running task stands.
-fn open(operation: &str) -> Arc<Node> {
+fn open(operation: &'static str) -> Arc<Node> {
     let place = context::place(operation);
     // SAFETY: the task is being polled by us.
     unsafe { place.task.as_ref() }.add_token();

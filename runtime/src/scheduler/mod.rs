@@ -41,7 +41,7 @@ use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, Seq
 use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicUsize, fence};
 use crate::task::{Header, TaskId};
 use crate::time::{Shard, Time};
-use crate::watch::{Present, Turn, Watch};
+use crate::watch::{Counts, Present, Turn, Watch};
 use driver::Driver;
 use idle::Idle;
 use parker::Parker;
@@ -87,6 +87,8 @@ pub(crate) struct Shared {
     pub(crate) budget: u32,
     pub(crate) present: Present,
     pub(crate) watch: Watch,
+    /// What threads that are no workers count.
+    pub(crate) outside: Counts,
     pub(crate) this: Weak<Shared>,
 }
 
@@ -95,6 +97,7 @@ pub(crate) struct Remote {
     stealer: Stealer<Queued>,
     lifo: AtomicPtr<Header>,
     parker: Parker,
+    pub(crate) counts: Counts,
     pub(crate) shard: Arc<Shard>,
 }
 
@@ -115,6 +118,7 @@ impl Shared {
                 stealer: deque.stealer(),
                 lifo: AtomicPtr::new(ptr::null_mut()),
                 parker: Parker::new(),
+                counts: Counts::default(),
                 shard: Arc::default(),
             })
         });
@@ -136,6 +140,7 @@ impl Shared {
             budget,
             present: Present::default(),
             watch: Watch::default(),
+            outside: Counts::default(),
             this: this.clone(),
         });
         let workers = deques
@@ -236,6 +241,10 @@ pub(crate) unsafe fn enqueue(task: NonNull<Header>, how: How) {
             Some(worker) if main => worker.shared().enqueue_main(),
             Some(worker) => worker.push(task, how),
             None => {
+                if how == How::Spawn {
+                    // SAFETY: as above.
+                    unsafe { runtime.as_ref() }.outside.spawned.add_shared();
+                }
                 // SAFETY: as above; and `Shared` lives in an `Arc`. The reference keeps it while we wake a worker: the task may
                 // end, and its run, as soon as it is queued.
                 let shared = unsafe {
@@ -263,6 +272,26 @@ impl Shared {
         // The task itself is known to worker 0. Release pairs with the swap in `Worker::run_main`.
         self.main_due.store(true, Release);
         self.wake_worker(0);
+    }
+
+    /// Counts the end of a task.
+    pub(crate) fn count_end(&self) {
+        context::worker(|worker| match worker.filter(|worker| ptr::eq(worker.shared(), self)) {
+            Some(worker) => self.remotes[worker.index].counts.ended.add(),
+            None => self.outside.ended.add_shared(),
+        });
+    }
+
+    /// How many tasks wait in the queue that other threads put into.
+    pub(crate) fn injected(&self) -> usize {
+        self.inject.len()
+    }
+
+    /// How many tasks wait for worker `index`.
+    pub(crate) fn queued_at(&self, index: usize) -> usize {
+        let remote = &self.remotes[index];
+        let main = index == 0 && self.main_due.load(Relaxed);
+        remote.stealer.len() + usize::from(!remote.lifo.load(Relaxed).is_null()) + usize::from(main)
     }
 
     /// Whether a task waits in some queue.

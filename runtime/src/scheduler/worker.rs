@@ -75,6 +75,7 @@ impl Worker {
     pub(crate) fn run_main(&self, main: NonNull<Header>) {
         self.shared.main_ended.store(false, Relaxed);
         self.shared.main_due.store(true, Relaxed);
+        self.remote().counts.spawned.add();
         self.woken.set(true); // The other workers may sleep since the last run.
         self.work(
             || self.shared.main_ended.load(Acquire),
@@ -86,6 +87,7 @@ impl Worker {
                         self.shared.notify();
                     }
                     self.stir();
+                    self.remote().counts.steps.add();
                     // SAFETY: `main_due` stands for the main task's one queue entry.
                     unsafe { cell::run(main, self.shared.turn()) };
                 }
@@ -113,6 +115,7 @@ impl Worker {
                 if let Some(task) = task.or_else(|| self.search(&mut mode)) {
                     mode = self.found(mode);
                     self.stir();
+                    self.remote().counts.steps.add();
                     // SAFETY: `Queued` is the task's queue entry.
                     unsafe { cell::run(task.0, self.shared.turn()) };
                 } else if !ended() {
@@ -125,6 +128,9 @@ impl Worker {
 
     /// Queues a task of this runtime, from the worker's own thread.
     pub(super) fn push(&self, task: NonNull<Header>, how: How) {
+        if how == How::Spawn {
+            self.remote().counts.spawned.add();
+        }
         let slot = &self.remote().lifo;
         // A task that this worker runs next needs no other: one in the slot, and one that yields when there is nothing else.
         let (queued, notify) = match how {
@@ -191,7 +197,10 @@ impl Worker {
     fn steal_queue(&self, victim: usize) -> Option<Queued> {
         loop {
             match self.shared.remotes[victim].stealer.steal_batch_and_pop(&self.deque) {
-                Steal::Success(task) => return Some(task),
+                Steal::Success(task) => {
+                    self.remote().counts.steals.add();
+                    return Some(task);
+                }
                 Steal::Empty => return None,
                 Steal::Retry => std::hint::spin_loop(),
             }
@@ -258,6 +267,7 @@ impl Worker {
     /// Sleeps until there is something to do. The worker's own queue and slot are empty.
     fn sleep(&self, mode: Mode) -> Mode {
         let shared = &*self.shared;
+        self.remote().counts.parks.add();
         let look = shared.idle.lie_down(self.index, mode == Mode::Searching);
         if (look && shared.has_queued()) || shared.has_bound(self.index) {
             return self.rise(false);

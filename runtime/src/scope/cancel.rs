@@ -154,7 +154,16 @@ mod tests {
     fn below(parent: Option<&Arc<Node>>) -> Arc<Node> {
         // Nobody follows the pointers: no task registers here, and no timer is armed.
         let parent = parent.cloned();
-        Node::attached(0, Place { parent, runtime: NonNull::dangling(), task: NonNull::dangling(), task_id: TaskId(0) })
+        Node::attached(
+            0,
+            Place {
+                parent,
+                runtime: NonNull::dangling(),
+                task: NonNull::dangling(),
+                task_id: TaskId(0),
+                operation: "test",
+            },
+        )
     }
 
     #[test]

@@ -43,6 +43,13 @@ impl Deadline {
     }
 }
 
+impl Inner {
+    /// The deadline of this node as a moment, if it has one and has been entered.
+    pub(crate) fn deadline_at(&self) -> Option<Instant> {
+        self.deadline.at()
+    }
+}
+
 /// When the code that asks will be cut by a deadline, if nothing else happens: what [`current_effective_deadline`] gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EffectiveDeadline {

@@ -23,7 +23,8 @@
 //!   So a cancel between the two is not missed.
 //! - **N4** Two node locks are never held at once. Under a node's lock a timer's lock and the scheduler's queues may be taken, never
 //!   the other way round; no foreign code runs under it (wakes, clocks, drops of users' values), but for the clone of a waker.
-//! - **N5** `place.task` may be followed only by the task itself while it is polled, and by the holder of one of its tokens.
+//! - **N5** `place.task` may be followed only by the task itself while it is polled, by the holder of one of its tokens, and
+//!   of a linked task node under the parent's lock.
 //! - **N6** `place.runtime` may be followed while some task of the node's run has not ended; for one, while `active` is set, under the lock:
 //!   the end of the node's task clears it. A scope that another task goes on polling keeps that one's runtime in `Inner::moved`.
 //! - **N7** `place` is written once, before `ATTACHED` is set, by the one who made the node or took the scope by value; it is read only after
@@ -119,6 +120,8 @@ pub(crate) struct Place {
     pub(crate) task: NonNull<Header>,
     /// The task's id: unlike its address, no other task ever has it.
     pub(crate) task_id: TaskId,
+    /// What made the node, by the name that users know.
+    pub(crate) operation: &'static str,
 }
 
 /// What a node's lock guards.
@@ -167,6 +170,15 @@ pub(crate) struct Extra {
     pub(super) waiters: Vec<(u64, Waker)>,
     /// The runtime of a scope that a task goes on polling which has not entered it (N6).
     pub(super) moved: Option<Arc<Shared>>,
+    /// Of a task node, with `track_tasks`.
+    pub(crate) doing: Option<Doing>,
+}
+
+/// The operation that a task has begun last, and when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Doing {
+    pub(crate) operation: &'static str,
+    pub(crate) since: std::time::Instant,
 }
 
 /// Passes a cancellation on to where the tree does not lead.
@@ -406,6 +418,8 @@ impl Node {
             node.abandon();
         }
         self.detach();
+        // Whatever may still hang below: once its task has ended no walk from above finds this node (N5).
+        let _ = self.unlink();
     }
 
     /// Whether a suspension here is to be cut by some scope above or by this node itself.
@@ -413,6 +427,16 @@ impl Node {
     pub(crate) fn is_effective(&self) -> bool {
         // Acquire pairs with the release in `cancel`: who sees the bit also sees the reason.
         self.flags.load(Acquire) & EFFECTIVE != 0
+    }
+
+    /// All flags, for the snapshot of the tree.
+    pub(crate) fn flags(&self) -> u32 {
+        self.flags.load(Acquire)
+    }
+
+    /// How many guards are held below.
+    pub(crate) fn guards(&self) -> u32 {
+        self.guards.load(Acquire)
     }
 
     pub(crate) fn has(&self, flag: u32) -> bool {
@@ -480,6 +504,18 @@ enum Retired {
 }
 
 impl Inner {
+    /// Visits the suspended tasks that have this node as their base.
+    pub(crate) fn each_task(&self, mut visit: impl FnMut(&Header)) {
+        let mut at = self.tasks.front();
+        while let Some(task) = at {
+            // SAFETY: the node's lock is held (`&self`), so the task is linked and has not ended (`task` T3).
+            unsafe {
+                visit(task.as_ref());
+                at = self.tasks.next(task);
+            }
+        }
+    }
+
     pub(crate) fn extra(&mut self) -> &mut Extra {
         self.extra.get_or_insert_default()
     }

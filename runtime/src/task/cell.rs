@@ -105,6 +105,7 @@ where
             service: birth.service,
             id: birth.id,
             spawned_at: birth.spawned_at,
+            future_ended: std::sync::atomic::AtomicBool::new(false),
             // A run is a world of its own: its main task inherits nothing.
             locals: UnsafeCell::new(if birth.main { Locals::default() } else { Locals::current() }),
             join_waker: UnsafeCell::new(None),
@@ -275,6 +276,7 @@ unsafe fn finish<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, outcome
     unsafe {
         set_stage::<F, S>(task, Stage::Ended(result));
         watch::step_ends(header, turn);
+        header.future_ended.store(true, std::sync::atomic::Ordering::Relaxed);
         super::leave(task);
     }
 }

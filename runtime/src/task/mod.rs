@@ -44,7 +44,7 @@ use crate::local::{Bindings, Locals};
 use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicU32};
 use crate::scheduler::{self, How, Shared};
-use crate::scope::node::{Inner, Place, flag};
+use crate::scope::node::{Doing, Inner, Place, flag};
 use crate::scope::{CancelReason, Node};
 use state::{Notify, State};
 
@@ -64,6 +64,8 @@ pub(crate) struct Header {
     service: bool,
     id: TaskId,
     spawned_at: &'static Location<'static>,
+    /// The future has ended, and is gone. For those who look on.
+    future_ended: std::sync::atomic::AtomicBool,
     /// See `local` V3.
     locals: std::cell::UnsafeCell<Locals>,
     join_waker: std::cell::UnsafeCell<Option<std::task::Waker>>,
@@ -77,6 +79,20 @@ impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "#{}", self.0)
     }
+}
+
+/// What a task is at, in a [`TaskTree`](crate::TaskTree).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TaskState {
+    /// It waits for a worker.
+    Queued,
+    /// A worker polls it.
+    Running,
+    /// It waits to be woken.
+    Suspended,
+    /// Its future has ended; a nursery that was dropped or forgotten half-way, or a call on the thread pool, has not.
+    FutureEnded,
 }
 
 // SAFETY: always the same field, reached through a raw pointer.
@@ -142,6 +158,28 @@ impl Header {
         place.parent.is_some().then_some(place.task_id)
     }
 
+    /// For those who look on.
+    pub(crate) fn state(&self) -> TaskState {
+        if self.future_ended.load(std::sync::atomic::Ordering::Relaxed) {
+            return TaskState::FutureEnded;
+        }
+        match (self.state.is_running(), self.state.is_notified()) {
+            (true, _) => TaskState::Running,
+            (false, true) => TaskState::Queued,
+            (false, false) => TaskState::Suspended,
+        }
+    }
+
+    /// Whether it has a node of its own.
+    pub(crate) fn has_node(&self) -> bool {
+        self.own_node().is_some()
+    }
+
+    /// Notes what the task is doing. Called by the holder of `RUNNING`.
+    pub(crate) fn note(&self, doing: Doing) {
+        self.own_node_or_make().inner.lock().extra().doing = Some(doing);
+    }
+
     /// The name of the future's type.
     pub(crate) fn type_name(&self) -> fn() -> &'static str {
         self.vtable.type_name
@@ -191,7 +229,13 @@ impl Header {
         // SAFETY: the holder of `RUNNING` calls, so the task has not ended.
         let runtime = unsafe { self.runtime() };
         node.inner.lock().owner = Some(waker);
-        node.attach(Place { parent: Some(base), runtime, task: NonNull::from(self), task_id: self.id });
+        node.attach(Place {
+            parent: Some(base),
+            runtime,
+            task: NonNull::from(self),
+            task_id: self.id,
+            operation: "task",
+        });
         let request = self.own.swap(Arc::into_raw(Arc::clone(&node)).cast_mut(), AcqRel);
         if !request.is_null() {
             node.cancel(take_request(request));

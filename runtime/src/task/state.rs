@@ -114,6 +114,11 @@ impl State {
         self.0.load(Relaxed) & NOTIFIED != 0
     }
 
+    /// Whether a worker is at it, or its future has ended.
+    pub fn is_running(&self) -> bool {
+        self.0.load(Relaxed) & RUNNING != 0
+    }
+
     /// Whether the task has ended; its output may then be read by the handle.
     pub fn is_complete(&self) -> bool {
         // Acquire pairs with `complete`.

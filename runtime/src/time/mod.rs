@@ -260,6 +260,11 @@ impl Time {
         }
     }
 
+    /// How long until `nanos`; zero if that is past.
+    pub(crate) fn until(&self, nanos: u64) -> Option<Duration> {
+        Some(self.epoch.checked_add(Duration::from_nanos(nanos))?.saturating_duration_since(self.now()))
+    }
+
     pub(crate) fn is_custom(&self) -> bool {
         self.custom.is_some()
     }

@@ -36,6 +36,10 @@ impl TaskInfo {
         }
     }
 
+    pub(super) fn named(self, name: Option<Arc<str>>) -> Self {
+        Self { name, ..self }
+    }
+
     /// Which task it is.
     pub fn id(&self) -> TaskId {
         self.id
@@ -68,7 +72,8 @@ impl fmt::Display for TaskInfo {
         write!(f, "task {}", self.id)?;
         match self.name() {
             Some(name) => write!(f, " \"{name}\"")?,
-            None => write!(f, " {}", self.type_name())?,
+            // Without what it is generic over, which may be long.
+            None => write!(f, " {}", self.type_name().split_once('<').map_or(self.type_name(), |(path, _)| path))?,
         }
         write!(f, ", spawned at {}", self.spawned_at)
     }

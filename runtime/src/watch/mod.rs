@@ -7,6 +7,8 @@
 //! | `info` | what one may know of a task; `current_task` |
 //! | `instrument` | hooks of the user's, called as things happen |
 //! | `observer` | the handle through which other threads look |
+//! | `tree`, `print` | `task_tree`, and its drawing |
+//! | `statistics` | numbers |
 //!
 //! Invariants:
 //! - **W1** Each door begins with one relaxed load of `on`; if it is zero nothing else happens.
@@ -20,6 +22,9 @@ mod info;
 mod instrument;
 mod observer;
 mod present;
+mod print;
+mod statistics;
+mod tree;
 
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU32;
@@ -30,6 +35,9 @@ pub use info::{TaskInfo, current_task};
 pub use instrument::{Instrument, Moment};
 pub use observer::Observer;
 pub(crate) use present::Present;
+pub(crate) use statistics::Counts;
+pub use statistics::{BlockingStatistics, Statistics, WorkerStatistics, statistics};
+pub use tree::{TaskTree, TreeEntry, TreeKind, task_tree};
 
 use crate::scheduler::{How, Shared};
 use crate::task::Header;
@@ -39,6 +47,8 @@ use instrument::Instruments;
 pub(crate) mod on {
     /// There are instruments.
     pub(crate) const INSTRUMENTS: u32 = 1;
+    /// Each task has a node of its own from the beginning, where the operations that it begins are noted.
+    pub(crate) const TRACK: u32 = 1 << 1;
 }
 
 /// What is switched on, of one runtime.
@@ -54,6 +64,16 @@ impl Watch {
     #[inline]
     pub(crate) fn on(&self) -> u32 {
         self.on.load(Relaxed)
+    }
+
+    /// Notes from now on what tasks do. Before the first run.
+    pub(crate) fn track_tasks(&self) {
+        self.switch(on::TRACK, true);
+    }
+
+    /// Whether it is noted what tasks do.
+    pub(crate) fn tracks_tasks(&self) -> bool {
+        self.on() & on::TRACK != 0
     }
 
     fn switch(&self, bit: u32, on: bool) {
@@ -74,6 +94,9 @@ impl Watch {
 
     #[cold]
     fn tell_queued(&self, task: &Header, how: How) {
+        if how == How::Spawn && self.on() & on::TRACK != 0 {
+            task.own_node_or_make(); // The task is in no queue yet, so nobody else is at it.
+        }
         if self.on() & on::INSTRUMENTS == 0 {
             return;
         }
@@ -141,10 +164,11 @@ pub(crate) fn step_ends(task: &Header, turn: Turn) {
 /// `task` has ended, but has not left its nursery.
 #[inline]
 pub(crate) fn exits(task: &Header) {
-    // SAFETY: the task has not left its nursery, so it counts as not ended.
-    let watch = unsafe { &task.runtime().as_ref().watch };
-    if watch.on() != 0 {
-        exited(watch, task);
+    // SAFETY: the task has not left its nursery, so neither it nor its run counts as ended.
+    let shared = unsafe { task.runtime().as_ref() };
+    shared.count_end();
+    if shared.watch.on() != 0 {
+        exited(&shared.watch, task);
     }
 }
 

@@ -39,6 +39,12 @@ impl Observer {
     }
 }
 
+impl Observer {
+    pub(super) fn shared(&self) -> Option<Arc<Shared>> {
+        self.shared.upgrade()
+    }
+}
+
 impl Shared {
     pub(crate) fn observer(&self) -> Observer {
         Observer { shared: self.this.clone() }

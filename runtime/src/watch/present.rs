@@ -32,7 +32,6 @@ impl Present {
         UnderWay(self)
     }
 
-    #[expect(dead_code, reason = "for the snapshot of the tree")]
     /// The root of the run's tree.
     pub(crate) fn root(&self) -> Option<Arc<Node>> {
         self.0.lock().as_ref().map(|parts| Arc::clone(&parts.root))
