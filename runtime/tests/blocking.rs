@@ -334,6 +334,21 @@ fn a_clock_does_not_wait_for_an_abandoned_call() {
 }
 
 #[test]
+fn a_clock_moves_while_a_thread_waits_for_its_task() {
+    on_each_with_clock(ALL, async |_| {
+        let slept = blocking(|| {
+            for _ in 0..10 {
+                from_thread::run(sleep(Duration::from_secs(1000))).unwrap();
+            }
+            let timed_out = from_thread::run(move_on_after(Duration::from_secs(1000), sleep_forever()));
+            assert!(timed_out.unwrap().is_none());
+            7
+        });
+        assert_eq!(slept.await, 7);
+    });
+}
+
+#[test]
 fn a_thread_that_cannot_be_started_gives_the_token_back() {
     let runtime = Runtime::builder().workers(1).stack_size(1 << 60).build().unwrap();
     runtime.run(async {

@@ -75,6 +75,7 @@ impl<T> Slot<T> {
 impl<T> Drop for Running<T> {
     fn drop(&mut self) {
         self.host.close();
+        self.ticket.resume();
         let unread = std::mem::replace(&mut *self.slot.lock(), Slot::Gone);
         if self.abandon {
             self.ticket.abandon();
@@ -144,6 +145,7 @@ impl<T> Running<T> {
                 *sent = self.host.next();
             }
             let Some(request) = sent else { return };
+            self.ticket.pause();
             let polled = context::with_node(&self.node, || request.as_mut().poll(cx));
             if polled.is_pending() {
                 if self.abandon {
@@ -159,6 +161,7 @@ impl<T> Running<T> {
                 }
             }
             *sent = None; // Cut, if it was pending: so the thread hears that it is cancelled.
+            self.ticket.resume();
         }
     }
 }

@@ -5,12 +5,13 @@
 //! - **P1** Each thread has a channel of its own. Its sending end is in `idle` while the thread is free, and with the job while it works. Who takes it out
 //!   of `idle`, under the lock, sends one job. So a thread that has waited long enough ends only if it finds itself in `idle`; otherwise a job is on its way.
 //! - **P2** A thread is free again before it delivers: who is woken by that finds it in `idle`.
-//! - **P3** `jobs` counts what a clock must wait for: submitted, and neither delivered nor abandoned.
+//! - **P3** `jobs` counts what a clock must wait for: submitted, and neither delivered nor abandoned, nor waiting itself for something that its task runs (`paused`).
+//!   `settled` and `paused` change under the lock.
 
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{AcqRel, Acquire};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -91,6 +92,7 @@ struct Work {
 pub(super) struct Ticket {
     pool: Arc<Inner>,
     settled: AtomicBool,
+    paused: AtomicBool,
     abandoned: AtomicBool,
 }
 
@@ -98,17 +100,33 @@ impl Ticket {
     /// Nobody waits for the job any more: neither a clock nor the end of the pool.
     pub(super) fn abandon(&self) {
         // Release pairs with the acquire in `Pool::drop`.
-        self.abandoned.store(true, std::sync::atomic::Ordering::Release);
+        self.abandoned.store(true, Release);
         self.settle();
+    }
+
+    /// The thread waits for something that the task runs now, on a worker: until [`resume`](Self::resume) a clock need not wait for the job.
+    pub(super) fn pause(&self) {
+        let mut state = self.pool.state.lock();
+        if !self.settled.load(Relaxed) && !self.paused.swap(true, Relaxed) {
+            state.jobs -= 1;
+        }
+    }
+
+    /// Called on a worker, too, so that the clock stands still between the answer and this.
+    pub(super) fn resume(&self) {
+        let mut state = self.pool.state.lock();
+        if self.paused.swap(false, Relaxed) && !self.settled.load(Relaxed) {
+            state.jobs += 1;
+        }
     }
 
     /// Delivered or abandoned, whichever is first.
     fn settle(&self) {
-        if self.settled.swap(true, AcqRel) {
-            return;
-        }
         let idle = {
             let mut state = self.pool.state.lock();
+            if self.settled.swap(true, Relaxed) || self.paused.load(Relaxed) {
+                return;
+            }
             state.jobs -= 1;
             state.jobs == 0
         };
@@ -182,8 +200,8 @@ impl Inner {
     ///
     /// No thread is free, and none could be started; `job` is dropped.
     pub(super) fn submit(self: &Arc<Self>, job: Box<dyn Job>) -> io::Result<Arc<Ticket>> {
-        let (settled, abandoned) = (AtomicBool::new(false), AtomicBool::new(false));
-        let ticket = Arc::new(Ticket { pool: Arc::clone(self), settled, abandoned });
+        let (settled, paused, abandoned) = (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false));
+        let ticket = Arc::new(Ticket { pool: Arc::clone(self), settled, paused, abandoned });
         let free = {
             let mut state = self.state.lock();
             let free = match state.idle.pop() {
