@@ -23,3 +23,4 @@ mod system;
 mod threads;
 mod threads_context;
 mod timeouts;
+mod tree;
