@@ -64,7 +64,7 @@ mod chosen {
     pub(crate) use per_thread;
 
     pub(crate) mod thread {
-        pub(crate) use loom::thread::{Builder, JoinHandle};
+        pub(crate) use loom::thread::{Builder, JoinHandle, yield_now};
         use std::sync::Arc;
 
         /// What a thread parks on. Not the model checker's own `park`, whose wake sets free a thread that waits for a lock, too.

@@ -10,8 +10,10 @@
 //! 2. When the cancelled scope that waits for guards has polled its inside, and nothing else of the task is due (`settle`), a
 //!    holder that is still `WOKEN` was woken and not polled. It may be on its way (another thread has set the bit and not yet called
 //!    the waker), so the scope wakes it itself, marks it `SUSPECT`, and has itself polled again.
-//! 3. If it is still there the next time nothing else is due, nobody polls it any more: it was forgotten, or a `select!` on
-//!    `&mut` has left it. Its guard is taken from it, and it is dropped with the rest.
+//! 3. If it is still there the next `ROUNDS` times that nothing else is due, nobody polls it any more: it was forgotten, or a `select!` on
+//!    `&mut` has left it. Its guard is taken from it, and it is dropped with the rest. Once is not enough: a thread that is about to wake it may stand
+//!    in the waker of some combinator, which for as long as that lasts takes further wakes for done. While it came from here (`WAKING`), that is
+//!    known, and the rounds begin anew; for what others do between the holder and the scope, each round gives up the core.
 //! 4. A part of the task that wakes itself for ever (a loop of foreign yields) would keep 2 and 3 from ever coming. After `PATIENCE` polls with
 //!    a silent holder the scope no longer waits for what is due.
 
@@ -22,9 +24,13 @@ use super::node::Node;
 use super::node::flag::{EFFECTIVE, HOLDER, HOLDING, SUSPECT, TASK_ROOT, WOKEN};
 use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 use crate::primitives::atomic::fence;
+use crate::primitives::thread;
 
 /// A large `FuturesUnordered` polls a few of its futures at a time; a holder among so many that wake themselves has its turn before this.
 const PATIENCE: u32 = 10_000;
+
+/// How often a silent holder is asked, with nothing else due, before it is given up. In the models every order of threads is tried anyway.
+const ROUNDS: u32 = if cfg!(loom) { 1 } else { 64 };
 
 /// What a cancelled scope that still waits for guards is to do.
 #[must_use]
@@ -133,16 +139,21 @@ impl Node {
         let waited = if silent.is_empty() { 0 } else { self.waited.load(Relaxed).saturating_add(1) };
         self.waited.store(waited, Relaxed);
         let due = due && waited < PATIENCE;
-        let mut asked = false;
-        for holder in silent {
-            if due {
-                asked = true;
-            } else if holder.has(SUSPECT) {
-                holder.give_up();
-            } else {
-                holder.set(SUSPECT);
-                holder.wake_owner();
-                asked = true;
+        let asked = !silent.is_empty();
+        let being_woken = silent.iter().any(|holder| holder.is_being_woken());
+        let rounds = if silent.is_empty() || due || being_woken { 0 } else { self.rounds.load(Relaxed) };
+        self.rounds.store(rounds + 1, Relaxed);
+        if !due {
+            for holder in silent {
+                if rounds < ROUNDS || !holder.has(SUSPECT) {
+                    holder.set(SUSPECT);
+                    holder.wake_owner();
+                } else {
+                    holder.give_up();
+                }
+            }
+            if asked && (1..ROUNDS).contains(&rounds) {
+                thread::yield_now();
             }
         }
         if asked {

@@ -105,6 +105,10 @@ pub(crate) struct Node {
     pub(crate) guards: AtomicU32,
     /// How many polls in a row have found a holder silent while something else was due.
     pub(crate) waited: AtomicU32,
+    /// How often in a row one was asked with nothing else due.
+    pub(super) rounds: AtomicU32,
+    /// How many threads are in the waker of this holder.
+    pub(super) waking: AtomicU32,
     /// Nursery: its body and children that have not ended.
     pub(crate) live: Live,
     /// See N7.
@@ -244,6 +248,8 @@ impl Node {
             flags: AtomicU32::new(flags),
             guards: AtomicU32::new(0),
             waited: AtomicU32::new(0),
+            rounds: AtomicU32::new(0),
+            waking: AtomicU32::new(0),
             live: Live::with_body(),
             place: UnsafeCell::new(place),
             links: Links::new(),

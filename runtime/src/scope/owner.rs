@@ -86,10 +86,23 @@ impl Node {
 
     /// Wakes the future that runs this node, and nobody else.
     pub(super) fn wake_owner(&self) {
+        let holds = self.is_holding();
+        if holds {
+            // Acquire and release: with the read in `is_being_woken`, before and after what the waker does.
+            self.waking.fetch_add(1, AcqRel);
+        }
         let owner = contain::call(|| self.inner.lock().owner.clone()).flatten();
         if let Some(owner) = owner {
             contain::wake(owner);
         }
+        if holds {
+            self.waking.fetch_sub(1, AcqRel);
+        }
+    }
+
+    /// Whether some thread is in the waker of this holder.
+    pub(super) fn is_being_woken(&self) -> bool {
+        self.waking.load(Acquire) != 0
     }
 }
 
