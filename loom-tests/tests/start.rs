@@ -76,7 +76,9 @@ fn a_suspended_child_against_two_cancels() {
         let cancellers = [cancel(&places.scope), cancel(&places.child)];
         wait_until_cut(&places.child);
         assert_eq!(handover.end(), End::Callers);
-        cancellers.map(|canceller| canceller.join().unwrap());
+        for canceller in cancellers {
+            canceller.join().unwrap();
+        }
         assert!(handover.has_ended());
     });
 }

@@ -31,7 +31,8 @@ use crate::watch::{Instrument, Observer};
 ///
 /// The first SIGINT (control-C) or SIGTERM [stops](crate::ScopeHandle::stop) the run with a grace of 8 s: [`stopping`](crate::stopping) and
 /// [`until_stopping`](crate::until_stopping) end. A second one, or the end of the grace, cancels the whole run. If `main` is cut by that, the process ends
-/// by the signal when all clean-up is done; if `main` still gives a value, `run` returns it. A signal that the program handles itself or ignores is
+/// by the signal when all clean-up is done; if `main` still gives a value, `run` returns it. A third one ends the process
+/// at once, whatever still runs. A signal that the program handles itself or ignores is
 /// left alone, as is one that something in the run listens for. Afterwards the signals do again what they did before. Several runs at once are
 /// stopped together. [`Builder::signals`] switches all this off, [`Builder::signal_grace`] sets the grace. In the place of Trio's `KeyboardInterrupt`.
 ///

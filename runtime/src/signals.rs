@@ -1,4 +1,4 @@
-//! What SIGINT and SIGTERM do to the runs of this process: the first one stops them, the second one cancels them.
+//! What SIGINT and SIGTERM do to the runs of this process: the first one stops them, the second one cancels them, the third one ends the process.
 //!
 //! ```text
 //! handler (`sys::unix`) ── counts, writes a byte ─▶ thread `trioxide-signals` ─▶ `deliver` ─▶ every run: 1st `stop(grace)`, 2nd `cancel`
@@ -30,6 +30,9 @@ use crate::task::cell;
 
 static REGISTRY: Mutex<Registry> = Mutex::new(Registry { runs: Vec::new(), next: 0 });
 
+/// Whoever sends so many wants an end, also of what hangs while it cleans up.
+const IMPATIENT: u32 = 3;
+
 struct Registry {
     runs: Vec<Run>,
     next: u64,
@@ -41,6 +44,8 @@ struct Run {
     grace: Duration,
     /// The last signal that reached it.
     got: Option<c_int>,
+    /// How many have.
+    came: u32,
     /// Its main was cut, and its thread waits for the other runs that got the signal.
     waiting: Option<Thread>,
 }
@@ -63,7 +68,7 @@ pub(crate) fn watch(root: &Arc<Node>, grace: Duration) -> Watched {
     }
     let key = registry.next;
     registry.next += 1;
-    registry.runs.push(Run { key, root: Arc::clone(root), grace, got: None, waiting: None });
+    registry.runs.push(Run { key, root: Arc::clone(root), grace, got: None, came: 0, waiting: None });
     Watched { key }
 }
 
@@ -119,6 +124,10 @@ fn deliver() {
         for &signal in &signals {
             for run in &mut registry.runs {
                 let first = run.got.replace(signal).is_none();
+                run.came += 1;
+                if run.came == IMPATIENT {
+                    sys::die_by(signal);
+                }
                 steps.push((Arc::clone(&run.root), first.then_some(run.grace), signal));
             }
         }

@@ -83,6 +83,34 @@ fn cancel() {
 }
 
 #[test]
+fn the_third_signal_ends_the_process_at_once() {
+    let mut child = start("stuck");
+    child.expect("ready");
+    for said in ["stopping", "clean-up"] {
+        child.send(SIGINT);
+        child.expect(said);
+    }
+    child.send(SIGTERM);
+    assert_eq!(child.end(), -SIGTERM);
+}
+
+fn stuck() {
+    run(async {
+        say("ready");
+        let stuck = async {
+            say("clean-up");
+            sleep_forever().await;
+        };
+        let work = async {
+            stopping().await;
+            say("stopping");
+            sleep_forever().await;
+        };
+        finally(work, stuck).await;
+    });
+}
+
+#[test]
 fn when_the_grace_is_over_the_process_ends_by_the_first_signal() {
     for case in ["grace", "own grace"] {
         let mut child = start(case);
@@ -321,6 +349,7 @@ fn child() {
     match case.as_str() {
         "value" => value(),
         "cancel" => cancel(),
+        "stuck" => stuck(),
         "grace" => grace(None),
         "own grace" => grace(Some(Duration::from_secs(3600))),
         "off" => off(),

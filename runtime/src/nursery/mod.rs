@@ -57,6 +57,7 @@ pub use scoped::{Scope, nursery_with};
 pub use start::{StartError, Started};
 pub use statistics::NurseryStatistics;
 
+use crate::contain;
 use crate::context;
 use crate::scope::live::Left;
 use crate::scope::node::Node;
@@ -127,12 +128,17 @@ fn close(node: Arc<Node>) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(env))) {
         report_panic(&node, panic);
     }
-    let panic = {
+    let (panic, failures) = {
         let mut inner = node.inner.lock();
         node.set(CLOSED);
         let orphaned = node.has(ORPHANED);
-        inner.extra.as_mut().filter(|_| orphaned).and_then(|extra| extra.panic.take())
+        match inner.extra.as_mut().filter(|_| orphaned) {
+            // Nobody will ask for the errors, and handles of the nursery may live on for long.
+            Some(extra) => (extra.panic.take(), extra.failures.take()),
+            None => (None, None),
+        }
     };
+    contain::drop_value(failures);
     if let Some(panic) = panic {
         pass_up(&node, panic);
     }
