@@ -45,7 +45,8 @@
 //! | values that belong to a task, a run, a place in the tree | [`task_local!`], [`RunVar`], [`TreeVar`] |
 //! | tasks that talk to each other | [`sync`] |
 //! | sockets, servers | [`io`]: [`io::connect`], [`io::serve`], streams, lines and frames; signals of the system: [`signal`] |
-//! | seeing what goes on | [`current_task`], [`Instrument`], [`Observer`] |
+//! | seeing what goes on | [`task_tree`], [`statistics`], [`current_task`], [`Instrument`], [`Observer`] |
+//! | who keeps a worker busy | [`Builder::watchdog`] |
 //! | leaf operations and drivers of your own | [`lowlevel`] |
 //!
 //! # Features

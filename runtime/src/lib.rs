@@ -65,6 +65,6 @@ pub use task::{Task, TaskId, TaskState};
 pub use time::{Clock, Sleep, now, sleep, sleep_forever, sleep_until};
 pub use token::{Callback, RunFinished, RunToken, RunTokenError};
 pub use watch::{
-    BlockingStatistics, Instrument, Moment, Observer, Statistics, TaskInfo, TaskTree, TreeEntry, TreeKind,
+    BlockingStatistics, Hogging, Instrument, Moment, Observer, Statistics, TaskInfo, TaskTree, TreeEntry, TreeKind,
     WorkerStatistics, current_task, statistics, task_tree,
 };

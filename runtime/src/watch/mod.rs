@@ -9,6 +9,7 @@
 //! | `observer` | the handle through which other threads look |
 //! | `tree`, `print` | `task_tree`, and its drawing |
 //! | `statistics` | numbers |
+//! | `watchdog` | who keeps a worker busy for too long |
 //!
 //! Invariants:
 //! - **W1** Each door begins with one relaxed load of `on`; if it is zero nothing else happens.
@@ -25,10 +26,12 @@ mod present;
 mod print;
 mod statistics;
 mod tree;
+mod watchdog;
 
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 pub use info::{TaskInfo, current_task};
@@ -38,10 +41,13 @@ pub(crate) use present::Present;
 pub(crate) use statistics::Counts;
 pub use statistics::{BlockingStatistics, Statistics, WorkerStatistics, statistics};
 pub use tree::{TaskTree, TreeEntry, TreeKind, task_tree};
+pub use watchdog::Hogging;
+pub(crate) use watchdog::{OnGuard, Watchdog};
 
 use crate::scheduler::{How, Shared};
 use crate::task::Header;
 use instrument::Instruments;
+use watchdog::Steps;
 
 /// Bits of `Watch::on`.
 pub(crate) mod on {
@@ -49,6 +55,8 @@ pub(crate) mod on {
     pub(crate) const INSTRUMENTS: u32 = 1;
     /// Each task has a node of its own from the beginning, where the operations that it begins are noted.
     pub(crate) const TRACK: u32 = 1 << 1;
+    /// There is a watchdog.
+    pub(crate) const WATCHDOG: u32 = 1 << 2;
 }
 
 /// What is switched on, of one runtime.
@@ -57,6 +65,8 @@ pub(crate) struct Watch {
     /// See W1. (The standard atomic: nothing hangs on its order.)
     on: AtomicU32,
     pub(crate) instruments: Instruments,
+    /// For the watchdog; set before the first run.
+    steps: OnceLock<Arc<Steps>>,
 }
 
 impl Watch {
@@ -74,6 +84,12 @@ impl Watch {
     /// Whether it is noted what tasks do.
     pub(crate) fn tracks_tasks(&self) -> bool {
         self.on() & on::TRACK != 0
+    }
+
+    /// Tells the watchdog's thread from now on what the workers are at. Before the first run.
+    pub(crate) fn let_watch(&self, steps: Arc<Steps>) {
+        let _ = self.steps.set(steps);
+        self.switch(on::WATCHDOG, true);
     }
 
     fn switch(&self, bit: u32, on: bool) {
@@ -175,22 +191,26 @@ pub(crate) fn exits(task: &Header) {
 #[cold]
 fn begin(task: &Header) {
     with_watch(task, |watch| {
-        if watch.on() & on::INSTRUMENTS == 0 {
-            return;
+        if watch.on() & on::INSTRUMENTS != 0 {
+            let info = TaskInfo::of(task);
+            watch.tell("before_task_step", |hooks, at| hooks.before_task_step(at, &info));
         }
-        let info = TaskInfo::of(task);
-        watch.tell("before_task_step", |hooks, at| hooks.before_task_step(at, &info));
+        if let Some(steps) = watch.steps.get() {
+            steps.begin(task);
+        }
     });
 }
 
 #[cold]
 fn end(task: &Header) {
     with_watch(task, |watch| {
-        if watch.on() & on::INSTRUMENTS == 0 {
-            return;
+        if let Some(steps) = watch.steps.get() {
+            steps.end();
         }
-        let info = TaskInfo::of(task);
-        watch.tell("after_task_step", |hooks, at| hooks.after_task_step(at, &info));
+        if watch.on() & on::INSTRUMENTS != 0 {
+            let info = TaskInfo::of(task);
+            watch.tell("after_task_step", |hooks, at| hooks.after_task_step(at, &info));
+        }
     });
 }
 
