@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{begin_in_cancelled_scope, cancel_after, cancel_while_waiting};
+use common::{begin_in_cancelled_scope, cancel_while_waiting, drop_after};
 use futures_util::poll;
 use std::pin::pin;
 use trioxide_runtime::{CancelScope, run};
@@ -51,7 +51,7 @@ fn a_send_dropped_after_its_value_was_taken_has_sent() {
     run(async {
         let (sender, receiver) = channel::bounded(1);
         sender.try_send(1).unwrap();
-        cancel_after(sender.send(2), || assert_eq!(receiver.try_recv(), Ok(1))).await;
+        drop_after(sender.send(2), || assert_eq!(receiver.try_recv(), Ok(1))).await;
         assert_eq!(drain(&receiver), [2]);
     });
 }
@@ -105,7 +105,7 @@ fn what_is_complete_is_delivered_in_a_cancelled_scope() {
 fn a_receive_dropped_after_the_hand_over_returns_the_message_to_the_front() {
     run(async {
         let (sender, receiver) = channel::bounded(2);
-        cancel_after(receiver.recv(), || {
+        drop_after(receiver.recv(), || {
             for number in 1..=3 {
                 sender.try_send(number).unwrap();
             }
@@ -187,7 +187,7 @@ fn a_message_passed_on_keeps_its_age() {
 fn a_message_that_comes_back_to_a_rendezvous_waits_there() {
     run(async {
         let (sender, receiver) = channel::bounded(0);
-        cancel_after(receiver.recv(), || sender.try_send(1).unwrap()).await;
+        drop_after(receiver.recv(), || sender.try_send(1).unwrap()).await;
         let mut sending = pin!(sender.send(2));
         assert!(poll!(sending.as_mut()).is_pending());
         assert_eq!(receiver.recv().await, Ok(1));
@@ -205,7 +205,7 @@ fn a_stream_dropped_after_the_hand_over_loses_nothing() {
         let (sender, receiver) = channel::bounded(1);
         let messages = receiver.messages();
         let next = async move { pin!(messages).next().await };
-        cancel_after(next, || sender.try_send(1).unwrap()).await;
+        drop_after(next, || sender.try_send(1).unwrap()).await;
         assert_eq!(drain(&receiver), [1]);
     });
 }
@@ -215,7 +215,7 @@ fn a_message_that_nobody_receives_is_dropped_once() {
     run(async {
         let drops = CountDrops::new();
         let (sender, receiver) = channel::bounded(1);
-        cancel_after(receiver.recv(), || sender.try_send(drops.guard()).unwrap()).await;
+        drop_after(receiver.recv(), || sender.try_send(drops.guard()).unwrap()).await;
         assert_eq!(drops.dropped(), 0);
         drop(receiver);
         assert_eq!((drops.made(), drops.dropped()), (1, 1));

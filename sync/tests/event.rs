@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{WORKERS, begin_in_cancelled_scope, cancel_after, cancel_while_waiting};
+use common::{WORKERS, begin_in_cancelled_scope, cancel_while_waiting, drop_after};
 use futures_util::poll;
 use std::pin::pin;
 use std::sync::Arc;
@@ -104,7 +104,7 @@ fn a_wait_dropped_after_the_event_was_set_holds_nobody_up() {
         let event = Event::new();
         let mut other = pin!(event.wait());
         let wait = event.wait();
-        cancel_after(wait, || event.set()).await;
+        drop_after(wait, || event.set()).await;
         assert!(poll!(other.as_mut()).is_ready());
     });
 }

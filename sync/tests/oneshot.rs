@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{WORKERS, begin_in_cancelled_scope, cancel_after, cancel_while_waiting};
+use common::{WORKERS, begin_in_cancelled_scope, cancel_while_waiting, drop_after};
 use futures_util::poll;
 use std::pin::Pin;
 use std::task::Poll;
@@ -102,7 +102,7 @@ fn a_cancelled_wait_on_a_reference_has_taken_nothing() {
     run(async {
         let (sender, mut receiver) = channel::oneshot();
         cancel_while_waiting(&mut receiver).await;
-        cancel_after(&mut receiver, || sender.send(1).unwrap()).await;
+        drop_after(&mut receiver, || sender.send(1).unwrap()).await;
         assert_eq!(receiver.await, Ok(1));
     });
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use futures_util::future::join;
+use futures_util::poll;
 use std::future::Future;
 use trioxide_runtime::CancelScope;
 
@@ -10,18 +11,22 @@ pub(crate) const WORKERS: &[usize] = &[1, 2, 8];
 
 /// Polls `wait` once, cancels the scope round it, and lets the scope drop it. `wait` must be pending.
 pub(crate) async fn cancel_while_waiting(wait: impl Future) {
-    cancel_after(wait, || ()).await;
-}
-
-/// Polls `wait` once, does `meanwhile`, cancels the scope round it, and lets the scope drop it unpolled.
-pub(crate) async fn cancel_after(wait: impl Future, meanwhile: impl FnOnce()) {
     let scope = CancelScope::new();
     let handle = scope.handle();
     let cancel = async {
-        meanwhile();
         handle.cancel("the test wants it");
     };
     assert!(scope.run(join(wait, cancel)).await.is_err());
+}
+
+/// Polls `wait` once, does `meanwhile`, and drops it unpolled. `wait` must be pending.
+///
+/// (A scope would not do: what was completed before its cancel it delivers.)
+pub(crate) async fn drop_after(wait: impl Future, meanwhile: impl FnOnce()) {
+    let mut wait = Box::pin(wait);
+    assert!(poll!(wait.as_mut()).is_pending());
+    meanwhile();
+    drop(wait);
 }
 
 /// Polls `wait` for the first time in a scope that is cancelled already.
