@@ -20,7 +20,7 @@ use crate::signals;
 use crate::task::cell::{self, Birth, Settle};
 use crate::task::{Header, Task, TaskId};
 use crate::time::{Clock, Time};
-use crate::watch::{Hogging, Instrument, Observer, OnGuard, Watchdog};
+use crate::watch::{Hogging, Instrument, Observer, OnGuard, STALL_AFTER, Stall, StallReport, TaskTree, Watchdog};
 
 /// Runs `main` on a runtime with the default settings: as many workers as the process may use CPUs.
 ///
@@ -78,6 +78,8 @@ impl Runtime {
             instruments: Vec::new(),
             track_tasks: false,
             watchdog: None,
+            on_stall: None,
+            stall_after: STALL_AFTER,
             signals: true,
             signal_grace: Duration::from_secs(8),
         }
@@ -209,6 +211,8 @@ pub struct Builder {
     instruments: Vec<Arc<dyn Instrument>>,
     track_tasks: bool,
     watchdog: Option<Watchdog>,
+    on_stall: Option<Arc<StallReport>>,
+    stall_after: Duration,
     signals: bool,
     signal_grace: Duration,
 }
@@ -345,6 +349,41 @@ impl Builder {
         self.watchdog(limit, |hogging| eprintln!("trioxide: {hogging}"))
     }
 
+    /// Calls `report` when nothing in a run can run any more, in place of a text on standard error that shows the tree: every task waits, and there is no timer, no
+    /// call of [`blocking`](crate::blocking), nobody who has its [`RunToken`](crate::RunToken), and no I/O driver, which may always bring something.
+    ///
+    /// The run goes on waiting, for it cannot know of other threads that hold wakers or handles; nor are signals counted. So the report comes only when it has been
+    /// so for [a while](Self::stall_after), and once until something runs again. A worker calls it, outside of any task: it may wake and cancel, for instance
+    /// by a handle, to end what hangs.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use trioxide_runtime::{CancelScope, Runtime, sleep_forever};
+    ///
+    /// let scope = CancelScope::new();
+    /// let handle = scope.handle();
+    /// let runtime = Runtime::builder()
+    ///     .stall_after(Duration::from_millis(10))
+    ///     .on_stall(move |tree| {
+    ///         eprintln!("{tree}");
+    ///         handle.cancel("it hangs");
+    ///     })
+    ///     .build()?;
+    /// let cancelled = runtime.run(scope.run(sleep_forever())).unwrap_err();
+    /// assert!(cancelled.to_string().contains("it hangs"));
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    pub fn on_stall(mut self, report: impl Fn(&TaskTree) + Send + Sync + 'static) -> Self {
+        self.on_stall = Some(Arc::new(report));
+        self
+    }
+
+    /// How long nothing can have run before that is [reported](Self::on_stall), in real time, whatever the clock; default 5 s. `Duration::MAX`: never.
+    pub fn stall_after(mut self, after: Duration) -> Self {
+        self.stall_after = after;
+        self
+    }
+
     /// Starts the workers.
     ///
     /// # Errors
@@ -364,6 +403,7 @@ impl Builder {
         };
         let (shared, workers) = Shared::new(workers, Time::new(self.clock), Pool::new(limits), self.budget);
         shared.time.attach(&shared);
+        shared.watch.report_stalls(Stall::new(self.stall_after, self.on_stall));
         if self.track_tasks {
             shared.watch.track_tasks();
         }

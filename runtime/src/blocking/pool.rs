@@ -56,7 +56,7 @@ pub(super) type Threads = Arc<Inner>;
 pub(super) struct Inner {
     limits: Limits,
     state: Mutex<State>,
-    /// To be nudged when the last job is done, for a clock that waits for that.
+    /// To be told when the last job is done.
     runtime: OnceLock<Weak<Shared>>,
 }
 
@@ -131,7 +131,7 @@ impl Ticket {
             state.jobs == 0
         };
         if idle && let Some(runtime) = self.pool.runtime.get().and_then(Weak::upgrade) {
-            runtime.nudge();
+            runtime.pool_rests();
         }
     }
 }
@@ -143,7 +143,7 @@ impl Pool {
         Self { inner: Arc::new(Inner { limits, state: Mutex::new(state), runtime: OnceLock::new() }), limiter }
     }
 
-    /// Nudges `runtime` whenever the last job is done.
+    /// Tells `runtime` whenever the last job is done.
     pub(crate) fn attach(&self, runtime: Weak<Shared>) {
         let _ = self.inner.runtime.set(runtime);
     }

@@ -176,10 +176,13 @@ impl Shared {
         }
     }
 
-    /// Wakes some sleeping worker, for it to look at the state of the whole.
-    pub(crate) fn nudge(&self) {
+    /// The pool has finished its last job: wakes a sleeping worker, for it to look at the state of the whole; for a clock of the user's, or if everybody sleeps.
+    pub(crate) fn pool_rests(&self) {
+        // Who lies down asks the pool after that, under its lock, in which the job was taken off: so either it sees the pool idle, or is seen here.
         fence(SeqCst);
-        self.wake_one();
+        if self.time.is_custom() || self.idle.all_sleep() {
+            self.wake_one();
+        }
     }
 
     /// Wakes every worker.
@@ -297,6 +300,17 @@ impl Shared {
     /// Whether a task waits in some queue.
     fn has_queued(&self) -> bool {
         !self.inject.is_empty() || self.remotes.iter().any(|remote| !remote.stealer.is_empty())
+    }
+
+    /// Whether nothing here can make a task run, for a worker that has lain down: then only a thread that is not known of can.
+    pub(crate) fn at_rest(&self) -> bool {
+        self.driver.get().is_none()
+            && self.idle.all_sleep()
+            && self.remotes.iter().all(|remote| remote.shard.next().is_none())
+            && self.pool.is_idle()
+            && !self.present.token_is_out()
+            && !self.has_queued()
+            && !self.main_due.load(Relaxed)
     }
 
     /// Whether there is something that worker `index` alone must see to.

@@ -17,6 +17,7 @@ use super::{How, ID_BLOCK, Queued, Shared, take_ids};
 use crate::context;
 use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use crate::task::{Header, TaskId, cell};
+use crate::watch::{Lull, Verdict};
 
 /// After so many tasks: look at the inject queue first, the timers and the driver. A prime, so that it falls in step with nothing.
 const MAINTENANCE: u32 = 61;
@@ -37,6 +38,8 @@ pub(crate) struct Worker {
     seen_stirs: Seen,
     /// Woken from outside, and has not run anything since (`sentry` Y2).
     woken: Cell<bool>,
+    /// See `watch::stall`.
+    lull: Lull,
 }
 
 /// What a worker without a task is.
@@ -59,6 +62,7 @@ impl Worker {
             random: Cell::new(seed),
             seen_stirs: Seen::default(),
             woken: Cell::new(false),
+            lull: Lull::default(),
         }
     }
 
@@ -282,12 +286,31 @@ impl Worker {
                 timeout => timeout,
             },
         };
-        if !NAPS || !shared.sentries.enter(&shared.idle, &self.seen_stirs) {
+        if !NAPS {
             return self.block(timeout);
+        }
+        if !shared.sentries.enter(&shared.idle, &self.seen_stirs) {
+            return match shared.judge_stall(&self.lull) {
+                Verdict::Sleep => self.block(timeout),
+                Verdict::LookAgain(after) => self.block(Some(after)), // There is no timer.
+                Verdict::Report(lull) => self.report_stall(lull),
+            };
         }
         let mode = self.block(Some(timeout.map_or(NAP, |timeout| timeout.min(NAP))));
         shared.sentries.leave();
         shared.remotes.iter().for_each(|remote| remote.shard.fire_due(&shared.time));
+        mode
+    }
+
+    /// Up to report that nothing can run, unless somebody has just claimed this worker.
+    fn report_stall(&self, lull: u64) -> Mode {
+        let mode = self.rise(false);
+        if mode == Mode::Running {
+            // The report may wake tasks, and take its time.
+            self.woken.set(true);
+            self.stir();
+            self.shared.report_stall(lull);
+        }
         mode
     }
 

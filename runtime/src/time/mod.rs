@@ -203,9 +203,9 @@ impl Time {
 
     /// Tells a custom clock how to wake the runtime, and the pool to wake it, too: the clock may wait for its last job.
     pub(crate) fn attach(&self, shared: &Arc<Shared>) {
-        let Some(clock) = &self.custom else { return };
         let runtime = Arc::downgrade(shared);
         shared.pool.attach(runtime.clone());
+        let Some(clock) = &self.custom else { return };
         clock.attach(Arc::new(move || {
             if let Some(shared) = runtime.upgrade() {
                 shared.wake_all();

@@ -8,6 +8,7 @@
 //! | `instrument` | hooks of the user's, called as things happen |
 //! | `observer` | the handle through which other threads look |
 //! | `tree`, `print` | `task_tree`, and its drawing |
+//! | `stall` | a run in which nothing can run any more tells so |
 //! | `statistics` | numbers |
 //! | `watchdog` | who keeps a worker busy for too long |
 //!
@@ -24,6 +25,7 @@ mod instrument;
 mod observer;
 mod present;
 mod print;
+mod stall;
 mod statistics;
 mod tree;
 mod watchdog;
@@ -38,6 +40,7 @@ pub use info::{TaskInfo, current_task};
 pub use instrument::{Instrument, Moment};
 pub use observer::Observer;
 pub(crate) use present::Present;
+pub(crate) use stall::{Lull, Report as StallReport, STALL_AFTER, Stall, Verdict};
 pub(crate) use statistics::Counts;
 pub use statistics::{BlockingStatistics, Statistics, WorkerStatistics, statistics};
 pub use tree::{TaskTree, TreeEntry, TreeKind, task_tree};
@@ -67,6 +70,8 @@ pub(crate) struct Watch {
     pub(crate) instruments: Instruments,
     /// For the watchdog; set before the first run.
     steps: OnceLock<Arc<Steps>>,
+    /// Set before the first run.
+    stall: OnceLock<Stall>,
 }
 
 impl Watch {
@@ -84,6 +89,11 @@ impl Watch {
     /// Whether it is noted what tasks do.
     pub(crate) fn tracks_tasks(&self) -> bool {
         self.on() & on::TRACK != 0
+    }
+
+    /// Reports stalls from now on.
+    pub(crate) fn report_stalls(&self, stall: Stall) {
+        let _ = self.stall.set(stall);
     }
 
     /// Tells the watchdog's thread from now on what the workers are at. Before the first run.

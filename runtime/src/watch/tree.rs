@@ -83,7 +83,7 @@ impl TaskTree {
         self.taken
     }
 
-    fn of(shared: &Shared) -> Option<Self> {
+    pub(super) fn of(shared: &Shared) -> Option<Self> {
         let root = shared.present.root()?;
         Some(Self { entries: walk(root), taken: shared.time.now() })
     }
