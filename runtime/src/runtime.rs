@@ -61,7 +61,8 @@ pub struct Runtime {
     threads: Vec<JoinHandle<()>>,
     /// The grace that a signal gives; `None`: signals are not for us.
     signal_grace: Option<Duration>,
-    watchdog: Option<OnGuard>,
+    /// Boxed, as few have one.
+    watchdog: Option<Box<OnGuard>>,
 }
 
 impl Runtime {
@@ -416,7 +417,7 @@ impl Builder {
         if let Some(watchdog) = self.watchdog {
             let (steps, on_guard) = watchdog.start(runtime.workers(), &self.thread_name)?;
             runtime.shared.watch.let_watch(steps);
-            runtime.watchdog = Some(on_guard);
+            runtime.watchdog = Some(Box::new(on_guard));
         }
         for worker in workers {
             let mut builder = thread::Builder::new().name(format!("{}-{}", self.thread_name, worker.index));
