@@ -46,7 +46,7 @@
 //! | tasks that talk to each other | [`sync`] |
 //! | sockets, servers | [`io`]: [`io::connect`], [`io::serve`], streams, lines and frames; signals of the system: [`signal`] |
 //! | seeing what goes on | [`task_tree`], [`statistics`], [`current_task`], [`Instrument`], [`Observer`] |
-//! | who keeps a worker busy | [`Builder::watchdog`] |
+//! | who keeps a worker busy, and who hangs | [`Builder::watchdog`], [`Builder::on_stall`] |
 //! | leaf operations and drivers of your own | [`lowlevel`] |
 //!
 //! # Features
@@ -89,4 +89,7 @@ mod texts {
 
     #[doc = include_str!("../docs/cancellation.md")]
     struct Cancellation;
+
+    #[doc = include_str!("../docs/debugging.md")]
+    struct Debugging;
 }
