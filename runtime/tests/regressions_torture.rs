@@ -7,7 +7,7 @@ use std::time::Duration;
 use common::{ALL, panic_of};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt, poll};
-use trioxide_runtime::{CancelScope, checkpoint, move_on_after, nursery, shield, sleep_forever};
+use trioxide_runtime::{CancelScope, checkpoint, finally, move_on_after, nursery, race, shield, sleep_forever};
 use trioxide_testing::{on_each, on_each_with_clock};
 
 /// A combinator polls again only what was woken: so the new task alone does not bring the deadline back.
@@ -53,5 +53,25 @@ fn a_nursery_whose_body_shields_it_at_once_is_woken_by_its_children() {
             n.spawn(checkpoint());
         })
         .await;
+    });
+}
+
+/// Both were woken for the poll in which one of them won: the wake of the other was spent, and its cancel gave it no new one.
+#[test]
+fn a_loser_that_was_woken_together_with_the_winner_is_polled_again() {
+    on_each(ALL, async || {
+        for polls in 1..4 {
+            let winner = async {
+                for _ in 0..polls {
+                    checkpoint().await;
+                }
+            };
+            let loser = async {
+                loop {
+                    checkpoint().await;
+                }
+            };
+            race!(winner, finally(loser, async {}));
+        }
     });
 }

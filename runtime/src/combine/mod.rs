@@ -116,6 +116,10 @@ where
             this.list.as_mut().stop(&reason.unwrap_or_else(|| this.kind.reason()), this.panic);
         }
         if this.list.as_mut().is_running() {
+            if !unwinding && *this.decided {
+                // One that was woken for this very poll, and not polled any more, has had its wake: no other comes (B2).
+                cx.waker().wake_by_ref();
+            }
             return Poll::Pending;
         }
         let values = this.list.take();
