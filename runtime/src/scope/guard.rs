@@ -152,7 +152,7 @@ impl Node {
                     holder.give_up();
                 }
             }
-            if asked && (1..ROUNDS).contains(&rounds) {
+            if being_woken || (asked && (1..ROUNDS).contains(&rounds)) {
                 thread::yield_now();
             }
         }

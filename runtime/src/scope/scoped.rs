@@ -180,6 +180,8 @@ fn is_ours(node: &Node) -> bool {
         // Not cancelled itself. If it is polled where it was entered, a shield around is just being switched on, and this node not reached yet. Otherwise
         // it was moved out of the scope that is cancelled, and nobody else will see to it.
         0 => flags & CANCELLED != 0 || !context::is_below_parent_of(node),
+        // Not `EFFECTIVE`: a shield that is just being switched on has not yet taken that back.
+        SHIELD => flags & CANCELLED != 0,
         _ => flags & EFFECTIVE != 0,
     }
 }
