@@ -109,7 +109,7 @@ fn cancel_a_nursery_with_a_suspended_child() {
 /// The same for a child that stands in a scope of its own, and so has a node, which the cancel comes to after it has woken the child.
 #[test]
 fn cancel_a_nursery_with_a_child_in_a_scope() {
-    explore("whole: cancel a nursery with a child in a scope", 2, || {
+    explore("whole: cancel a nursery with a child in a scope", 1, || {
         run(nursery(async |n| {
             let _child = n.spawn(async {
                 let _ = CancelScope::new().run(sleep_forever()).await;
