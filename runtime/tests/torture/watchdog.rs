@@ -1,6 +1,6 @@
-//! Turns a tree that hangs into a report: a thread looks whether the tree that is being played goes on for far too long.
+//! Turns a tree that hangs into a report: a thread waits for the end of the tree that is being played, and not for ever.
 
-use std::sync::{LazyLock, Mutex};
+use std::sync::{Condvar, LazyLock, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,10 @@ struct Playing {
     tree: Op,
 }
 
+/// One at a time: see `alone`.
 static PLAYING: Mutex<Option<Playing>> = Mutex::new(None);
+/// Rung at the beginning and at the end of each.
+static CHANGED: Condvar = Condvar::new();
 
 static WATCHING: LazyLock<()> = LazyLock::new(|| {
     // A tree takes a millisecond or so; a machine that is busy with other things, a thousand times as long.
@@ -28,11 +31,13 @@ static WATCHING: LazyLock<()> = LazyLock::new(|| {
     };
     thread::spawn(move || {
         loop {
-            thread::sleep(patience / 10);
-            if let Some(playing) = &*PLAYING.lock().unwrap()
-                && playing.since.elapsed() > patience
+            let playing = CHANGED.wait_while(PLAYING.lock().unwrap(), |playing| playing.is_none()).unwrap();
+            let since = playing.as_ref().map(|playing| playing.since);
+            let same = |playing: &mut Option<Playing>| playing.as_ref().map(|playing| playing.since) == since;
+            let (playing, waited) = CHANGED.wait_timeout_while(playing, patience, same).unwrap();
+            if waited.timed_out()
+                && let Some(Playing { seed, workers, tree, .. }) = &*playing
             {
-                let Playing { seed, workers, tree, .. } = playing;
                 eprintln!("@hangs: seed {seed}, {workers} worker(s)\n{tree}\n{}", drive::command(*seed, *workers, &[]));
                 std::process::exit(HUNG);
             }
@@ -52,7 +57,9 @@ fn is_child() -> bool {
 pub(crate) fn watched<R>(seed: u64, workers: usize, tree: &Op, play: impl FnOnce() -> R) -> R {
     LazyLock::force(&WATCHING);
     *PLAYING.lock().unwrap() = Some(Playing { since: Instant::now(), seed, workers, tree: tree.clone() });
+    CHANGED.notify_one();
     let result = play();
     *PLAYING.lock().unwrap() = None;
+    CHANGED.notify_one();
     result
 }
