@@ -1,0 +1,15 @@
+//! The reactor, the sockets and the adapters, a file for each part. Signals, which concern the whole process, have a binary of their own.
+
+mod accept;
+#[cfg(unix)]
+mod buffers;
+mod cancel;
+#[cfg(unix)]
+mod datagrams;
+mod hog;
+#[cfg(feature = "hyper")]
+mod hyper_rt;
+mod options;
+mod tcp;
+#[cfg(feature = "tokio-io")]
+mod tokio_io;

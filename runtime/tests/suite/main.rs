@@ -1,0 +1,37 @@
+//! What the core promises, a file for each part. One binary: so it links in seconds.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod blocking;
+mod blocking_scope;
+mod combine;
+mod conditions;
+mod errors;
+mod groups;
+mod hogs;
+mod limited;
+mod limiter;
+mod local_nursery;
+mod locals;
+mod p1_no_orphans;
+mod p2_no_silent_errors;
+mod p3_cancellation;
+mod p3_deadlines;
+mod p4_cleanup;
+mod p5_checkpoints;
+mod p6_parallel_borrowed;
+mod parallel;
+mod portal;
+mod regressions;
+mod regressions_panics;
+mod regressions_torture;
+mod scheduler;
+mod scope_ends;
+mod seeing;
+mod services;
+mod stall;
+mod start;
+mod tasks;
+mod token;
+mod watchdog;

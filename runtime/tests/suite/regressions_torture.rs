@@ -1,0 +1,75 @@
+//! What the torture test has found, each in the smallest form that showed it.
+
+use std::time::Duration;
+
+use crate::common::{ALL, panic_of};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{StreamExt, poll};
+use trioxide_runtime::{CancelScope, checkpoint, finally, move_on_after, nursery, race, shield, sleep_forever};
+use trioxide_testing::{on_each, on_each_with_clock};
+
+/// A combinator polls again only what was woken: so the new task alone does not bring the deadline back.
+#[test]
+fn a_deadline_in_a_combinator_that_was_moved_comes_although_its_first_task_has_ended() {
+    on_each_with_clock(ALL, async |_| {
+        nursery(async |n| {
+            let other = n.clone();
+            n.spawn(async move {
+                let mut arms = FuturesUnordered::new();
+                arms.push(Box::pin(move_on_after(Duration::from_secs(3600), sleep_forever())));
+                assert!(poll!(arms.next()).is_pending());
+                other.spawn(async move { assert_eq!(arms.next().await, Some(None)) });
+            });
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_shield_that_was_left_aside_and_given_up_says_so_when_it_is_polled_again() {
+    on_each(ALL, async || {
+        let scope = CancelScope::new();
+        let handle = scope.handle();
+        let mut aside = Box::pin(shield(sleep_forever()));
+        let inside = async {
+            assert!(poll!(aside.as_mut()).is_pending());
+            handle.cancel("enough");
+            sleep_forever().await;
+        };
+        assert!(scope.run(inside).await.is_err());
+        let text = panic_of(aside).await;
+        assert!(text.contains("a `shield` was polled again after a scope had cancelled it"), "{text}");
+    });
+}
+
+/// The shield began to hold in the place of the nursery, which took itself for suspended, and never stored its waker.
+#[test]
+fn a_nursery_whose_body_shields_it_at_once_is_woken_by_its_children() {
+    on_each(ALL, async || {
+        nursery(async |n| {
+            n.scope().set_shield(true);
+            n.spawn(checkpoint());
+        })
+        .await;
+    });
+}
+
+/// Both were woken for the poll in which one of them won: the wake of the other was spent, and its cancel gave it no new one.
+#[test]
+fn a_loser_that_was_woken_together_with_the_winner_is_polled_again() {
+    on_each(ALL, async || {
+        for polls in 1..4 {
+            let winner = async {
+                for _ in 0..polls {
+                    checkpoint().await;
+                }
+            };
+            let loser = async {
+                loop {
+                    checkpoint().await;
+                }
+            };
+            race!(winner, finally(loser, async {}));
+        }
+    });
+}

@@ -1,0 +1,342 @@
+//! Handles of tasks, and calls on the thread pool.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use crate::common::{ALL, Flag, Gate, Never, SetOnDrop, a_while, blow, hold, panic_in, panic_of, until};
+use futures_util::future::join_all;
+use futures_util::poll;
+use trioxide_runtime::{Runtime, blocking, checkpoint, nursery, shield, sleep, sleep_forever};
+use trioxide_testing::{CountDrops, on_each};
+
+#[test]
+fn a_handle_gives_the_value_of_its_child() {
+    on_each(ALL, async || {
+        nursery(async |n| {
+            let tasks: Vec<_> = (0..100)
+                .map(|at| {
+                    n.spawn(async move {
+                        if at % 2 == 0 {
+                            checkpoint().await;
+                        }
+                        Ok::<_, Never>(vec![at; at])
+                    })
+                })
+                .collect();
+            for (at, value) in join_all(tasks).await.into_iter().enumerate() {
+                assert_eq!(value.unwrap(), vec![at; at]);
+            }
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_dropped_handle_changes_nothing_and_the_value_is_dropped() {
+    on_each(ALL, async || {
+        let drops = CountDrops::new();
+        nursery(async |n| {
+            for at in 0..20 {
+                let guard = drops.guard();
+                let task = n.spawn(async move {
+                    checkpoint().await;
+                    Ok::<_, Never>(guard)
+                });
+                if at % 2 == 0 {
+                    until(|| task.is_finished()).await;
+                }
+                drop(task);
+            }
+        })
+        .await;
+        assert_eq!(drops.dropped(), 20);
+    });
+}
+
+#[test]
+fn is_finished_says_when_the_child_and_its_nurseries_have_ended() {
+    on_each(ALL, async || {
+        let (gate, began) = (Gate::default(), Flag::default());
+        let (passes, begins) = (gate.clone(), began.clone());
+        nursery(async |n| {
+            let task = n.spawn(async move {
+                nursery(async |inner| drop(inner.spawn(async move { passes.pass().await }))).await;
+                begins.set();
+            });
+            a_while().await;
+            assert!(!task.is_finished() && !began.is_set());
+            gate.open();
+            task.await.unwrap();
+            assert!(began.is_set());
+        })
+        .await;
+    });
+}
+
+#[test]
+fn an_await_that_is_given_up_takes_nothing() {
+    on_each(ALL, async || {
+        nursery(async |n| {
+            let gate = Gate::default();
+            let passes = gate.clone();
+            let mut task = n.spawn(async move {
+                passes.pass().await;
+                Ok::<_, Never>(7)
+            });
+            assert_eq!(trioxide_runtime::move_on_after(Duration::ZERO, &mut task).await, None);
+            assert!(poll!(&mut task).is_pending());
+            gate.open();
+            assert_eq!(task.await.unwrap(), 7);
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_handle_that_has_given_its_value_panics_when_polled_again() {
+    on_each(ALL, async || {
+        nursery(async |n| {
+            let mut task = n.spawn(async { Ok::<_, Never>(7) });
+            assert_eq!((&mut task).await.unwrap(), 7);
+            assert!(task.is_finished());
+            assert_eq!(
+                panic_of(&mut task).await,
+                "trioxide: a `Task` was polled again after it had given its value; await it once"
+            );
+            task.cancel("of no effect");
+        })
+        .await;
+    });
+}
+
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn the_last_waker_is_the_one_that_is_woken() {
+    on_each(ALL, async || {
+        nursery(async |n| {
+            let gate = Gate::default();
+            let passes = gate.clone();
+            let mut task = n.spawn(async move { passes.pass().await });
+            let wakers: Vec<_> = (0..10).map(|_| Arc::new(Woken::default())).collect();
+            for woken in &wakers {
+                let waker = Waker::from(woken.clone());
+                for _ in 0..2 {
+                    assert!(Pin::new(&mut task).poll(&mut Context::from_waker(&waker)).is_pending());
+                }
+            }
+            // One is in the slot; nobody else keeps any.
+            assert_eq!(wakers.iter().map(Arc::strong_count).sum::<usize>(), 11);
+            gate.open();
+            until(|| wakers[9].0.load(Ordering::SeqCst) == 1).await;
+            assert!(wakers[..9].iter().all(|woken| woken.0.load(Ordering::SeqCst) == 0));
+            assert_eq!(Pin::new(&mut task).poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(())));
+            drop(task);
+            until(|| wakers.iter().all(|woken| Arc::strong_count(woken) == 1)).await;
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_handle_is_awaited_in_another_task_and_in_another_run() {
+    on_each(ALL, async || {
+        nursery(async |n| {
+            let task = n.spawn(async {
+                a_while().await;
+                Ok::<_, Never>(7)
+            });
+            let other = n.spawn(async move { Ok::<_, Never>(task.await.unwrap() + 1) });
+            assert_eq!(other.await.unwrap(), 8);
+        })
+        .await;
+    });
+    let first = Runtime::builder().workers(2).build().unwrap();
+    let second = Runtime::builder().workers(2).build().unwrap();
+    let mut task = None;
+    first.run(nursery(async |n| task = Some(n.spawn(async { Ok::<_, Never>(String::from("kept")) }))));
+    drop(first);
+    assert_eq!(second.run(task.unwrap()).unwrap(), "kept");
+}
+
+#[test]
+fn tasks_that_are_cancelled_while_they_start_end_or_wait_end_once() {
+    on_each(ALL, async || {
+        for round in 0..200 {
+            let drops = CountDrops::new();
+            nursery(async |n| {
+                let tasks: Vec<_> = (0..10)
+                    .map(|at| {
+                        let guard = drops.guard();
+                        n.spawn(async move {
+                            let _guard = guard;
+                            for _ in 0..at % 4 {
+                                checkpoint().await;
+                            }
+                            Ok::<_, Never>(at)
+                        })
+                    })
+                    .collect();
+                if round % 2 == 0 {
+                    checkpoint().await;
+                }
+                tasks.iter().for_each(|task| task.cancel("now or never"));
+                for (at, task) in tasks.into_iter().enumerate() {
+                    match task.await {
+                        Ok(value) => assert_eq!(value, at),
+                        Err(cancelled) => assert_eq!(cancelled.reason().message(), Some("now or never")),
+                    }
+                }
+            })
+            .await;
+            assert_eq!(drops.dropped(), 10);
+        }
+    });
+}
+
+#[test]
+fn ids_differ_and_are_shown() {
+    let ids: Vec<_> = (0..3)
+        .flat_map(|_| {
+            let runtime = Runtime::builder().workers(2).build().unwrap();
+            runtime.run(async {
+                let mut ids = Vec::new();
+                nursery(async |n| ids.extend((0..2000).map(|_| n.spawn(async {}).id()))).await;
+                ids
+            })
+        })
+        .collect();
+    let different: std::collections::HashSet<_> = ids.iter().collect();
+    assert_eq!(different.len(), 6000);
+    assert!(ids[0].to_string().starts_with('#'));
+}
+
+#[test]
+fn blocking_gives_the_value_and_does_not_block_the_worker() {
+    on_each(&[1], async || {
+        let (send, receive) = mpsc::channel();
+        nursery(async |n| {
+            let call = n.spawn(async move { Ok::<_, Never>(blocking(move || receive.recv().unwrap()).await) });
+            a_while().await; // The one worker goes on.
+            send.send(7).unwrap();
+            assert_eq!(call.await.unwrap(), 7);
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_thousand_blocking_calls_share_the_threads_that_are_allowed() {
+    for &workers in ALL {
+        let runtime = Runtime::builder().workers(workers).max_blocking_threads(4).build().unwrap();
+        let (at_once, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        runtime.run(async {
+            let calls = (0..1000).map(|at| {
+                let (at_once, most) = (at_once.clone(), most.clone());
+                blocking(move || {
+                    most.fetch_max(at_once.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    std::thread::yield_now();
+                    at_once.fetch_sub(1, Ordering::SeqCst);
+                    at
+                })
+            });
+            assert_eq!(join_all(calls).await, (0..1000).collect::<Vec<_>>());
+        });
+        assert!((1..=4).contains(&most.load(Ordering::SeqCst)));
+    }
+}
+
+#[test]
+fn as_many_blocking_calls_run_at_once_as_are_allowed() {
+    let runtime = Runtime::builder().workers(1).max_blocking_threads(4).build().unwrap();
+    for _ in 0..10 {
+        let all = Arc::new(Barrier::new(4));
+        runtime.run(join_all((0..4).map(|_| {
+            let all = all.clone();
+            blocking(move || all.wait().is_leader())
+        })));
+    }
+}
+
+#[test]
+fn blocking_calls_begin_in_order_when_they_wait_for_a_thread() {
+    let runtime = Runtime::builder().workers(2).max_blocking_threads(1).build().unwrap();
+    let order = Arc::new(Mutex::new(Vec::new()));
+    runtime.run(join_all((0..100).map(|at| {
+        let order = order.clone();
+        blocking(move || order.lock().unwrap().push(at))
+    })));
+    assert_eq!(*order.lock().unwrap(), (0..100).collect::<Vec<_>>());
+}
+
+#[test]
+fn threads_of_the_pool_that_have_gone_come_back() {
+    let runtime = Runtime::builder().workers(2).blocking_keep_alive(Duration::from_micros(100)).build().unwrap();
+    runtime.run(async {
+        for at in 0..50 {
+            assert_eq!(blocking(move || at).await, at);
+            if at % 5 == 0 {
+                sleep(Duration::from_millis(1)).await;
+            }
+        }
+    });
+}
+
+#[test]
+fn a_panic_in_a_blocking_call_comes_out_and_spares_its_thread() {
+    let runtime = Runtime::builder().workers(2).max_blocking_threads(1).build().unwrap();
+    for _ in 0..10 {
+        assert_eq!(panic_in(|| runtime.run(blocking(|| blow("closure")))), "closure");
+        assert_eq!(runtime.run(blocking(|| 7)), 7);
+    }
+}
+
+#[test]
+fn a_blocking_call_in_a_cancelled_scope_that_has_not_begun_never_begins() {
+    on_each(ALL, async || {
+        let (began, gone) = (Flag::default(), Flag::default());
+        let guard = SetOnDrop(gone.clone());
+        nursery(async |n| {
+            let begins = began.clone();
+            n.cancel("enough");
+            blocking(move || {
+                let _guard = guard;
+                begins.set();
+            })
+            .await;
+        })
+        .await;
+        assert!(gone.is_set() && !began.is_set());
+    });
+}
+
+#[test]
+fn what_a_task_holds_is_dropped_before_its_nursery_ends() {
+    on_each(ALL, async || {
+        let drops = CountDrops::new();
+        nursery(async |n| {
+            (0..50).for_each(|_| drop(n.spawn(hold(drops.guard()))));
+            let guard = drops.guard();
+            drop(n.spawn(shield(async move {
+                a_while().await;
+                drop(guard);
+            })));
+            checkpoint().await;
+            n.cancel("enough");
+            sleep_forever().await;
+        })
+        .await;
+        assert_eq!(drops.dropped(), 51);
+    });
+}

@@ -1,0 +1,10 @@
+//! What events and channels promise, a file for each part.
+
+mod common;
+
+mod channel;
+mod channel_cancel;
+mod channel_close;
+mod channel_stress;
+mod event;
+mod oneshot;
