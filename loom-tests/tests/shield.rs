@@ -112,3 +112,43 @@ fn switching_on_against_the_end() {
         assert!(!root.has_guards(), "a guard that nobody will give back");
     });
 }
+
+/// A leaf begins in a cancelled scope whose shield is being switched on: it is let in, or asked again.
+#[test]
+fn switching_on_against_a_leaf_in_a_combinator() {
+    explore("shield: on against a leaf in a combinator", 5, || {
+        let root = Node::root();
+        let scope = root.below(Kind::Scope);
+        let below = scope.below(Kind::Scope);
+        root.cancel();
+        let switcher = on_thread(&scope, |scope| scope.set_shield(true));
+        let leaf = Baton::new();
+        while !below.admits(&leaf.waker()) {
+            leaf.wait();
+        }
+        switcher.join().unwrap();
+    });
+}
+
+/// The same for a leaf with the waker of its task, which registers everything at the end of its poll, and looks whether it must go round again.
+#[test]
+fn switching_on_against_a_leaf_in_the_first_poll_of_its_task() {
+    explore("shield: on against a leaf in the task", 5, || {
+        let root = Node::root();
+        let scope = root.below(Kind::Scope);
+        root.cancel();
+        let switcher = on_thread(&scope, |scope| scope.set_shield(true));
+        let task = Baton::new();
+        loop {
+            let before = Node::unmarked();
+            if !scope.is_effective() {
+                break;
+            }
+            scope.set_owner(&task.waker());
+            if before == Node::unmarked() {
+                task.wait();
+            }
+        }
+        switcher.join().unwrap();
+    });
+}

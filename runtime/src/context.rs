@@ -17,6 +17,7 @@ use crate::primitives::per_thread;
 use crate::scheduler::{Shared, Worker};
 use crate::scope::Node;
 use crate::scope::node::{Doing, Place, flag};
+use crate::scope::unmarked;
 use crate::task::{Header, TaskId};
 
 struct Context {
@@ -26,6 +27,8 @@ struct Context {
     task: Cell<*const Header>,
     node: Cell<*const Node>,
     budget: Cell<u32>,
+    /// Some leaf was refused with the task's own waker, when so many marks had been taken back (`scope::shield` A2).
+    refused: Cell<Option<u64>>,
     /// What is bound to task locals (`local` V2).
     locals: Cell<*const Bindings>,
     /// Outside tasks: what was carried here from one (`local` V2).
@@ -40,6 +43,7 @@ per_thread! {
             task: Cell::new(ptr::null()),
             node: Cell::new(ptr::null()),
             budget: Cell::new(0),
+            refused: Cell::new(None),
             locals: Cell::new(ptr::null()),
             carried: Cell::new(ptr::null()),
         }
@@ -292,7 +296,7 @@ pub(crate) fn poll_checkpoint(cx: &mut TaskContext<'_>, operation: &'static str)
         if context.tracks.get() {
             note_now(operation);
         }
-        if node.is_effective() {
+        if node.is_effective() && context.refuses(node, cx) {
             return Poll::Pending;
         }
         let budget = context.budget.get();
@@ -303,6 +307,41 @@ pub(crate) fn poll_checkpoint(cx: &mut TaskContext<'_>, operation: &'static str)
         context.budget.set(budget - 1);
         Poll::Ready(())
     })
+}
+
+/// Whether the code that is running stands in a cancelled scope, and so a leaf that begins is to stay pending.
+pub(crate) fn is_refused(cx: &TaskContext<'_>) -> bool {
+    CONTEXT.with(|context| {
+        // SAFETY: C1.
+        unsafe { context.node.get().as_ref() }.is_some_and(|node| node.is_effective() && context.refuses(node, cx))
+    })
+}
+
+/// Whether the poll of the task that is about to end has to be followed by another one, because a mark was taken back meanwhile (`scope::shield` A2).
+/// Everything in the task is registered.
+#[inline]
+pub(crate) fn must_ask_again() -> bool {
+    CONTEXT.with(|context| {
+        let refused = context.refused.get();
+        refused.is_some_and(|before| {
+            context.refused.set(None);
+            before != unmarked()
+        })
+    })
+}
+
+impl Context {
+    /// Refuses a leaf in the cancelled scope of `node`. False if that is not cancelled any more.
+    #[cold]
+    fn refuses(&self, node: &Node, cx: &TaskContext<'_>) -> bool {
+        if !std::ptr::eq(cx.waker().data().cast::<Header>(), self.task.get()) {
+            return node.refuse(cx.waker());
+        }
+        // Of several, the first counts.
+        let before = unmarked();
+        self.refused.set(self.refused.get().or(Some(before)));
+        node.is_effective()
+    }
 }
 
 /// Notes what the task is doing, if the runtime notes that.

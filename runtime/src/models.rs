@@ -104,6 +104,16 @@ impl Node {
         self.0.set_shield(on);
     }
 
+    /// Asks for a leaf that begins, polled with `waker`, which is not its task's. False if it was refused.
+    pub fn admits(&self, waker: &Waker) -> bool {
+        !(self.0.is_effective() && self.0.refuse(waker))
+    }
+
+    /// How many marks were taken back.
+    pub fn unmarked() -> u64 {
+        scope::unmarked()
+    }
+
     /// Whether its shield is on.
     pub fn is_shielded(&self) -> bool {
         self.0.has(flag::SHIELD)

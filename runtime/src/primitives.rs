@@ -8,6 +8,13 @@ mod chosen {
     pub use std::sync::{Arc, atomic};
     pub(crate) use std::{thread, thread_local as per_thread};
 
+    macro_rules! per_process {
+        (static $name:ident: $type:ty = $init:expr;) => {
+            static $name: $type = $init;
+        };
+    }
+    pub(crate) use per_process;
+
     /// A lock without poisoning: a panic inside is contained and reported by the task it happened in.
     pub struct Mutex<T>(parking_lot::Mutex<T>);
 
@@ -62,6 +69,13 @@ mod chosen {
         };
     }
     pub(crate) use per_thread;
+
+    macro_rules! per_process {
+        (static $name:ident: $type:ty = $init:expr;) => {
+            loom::lazy_static! { static ref $name: $type = $init; }
+        };
+    }
+    pub(crate) use per_process;
 
     pub(crate) mod thread {
         pub(crate) use loom::thread::{Builder, JoinHandle, yield_now};
@@ -118,4 +132,4 @@ mod chosen {
 }
 
 pub use chosen::{Arc, Mutex, MutexGuard, UnsafeCell, atomic};
-pub(crate) use chosen::{per_thread, thread};
+pub(crate) use chosen::{per_process, per_thread, thread};

@@ -104,7 +104,7 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         if let Step::New(call) = &mut self.step {
             // The token may have come together with a cancel: then nothing begins.
-            if context::is_cancelled() {
+            if context::is_refused(cx) {
                 return Poll::Pending;
             }
             let (f, options) = call.take().expect("a call starts once");

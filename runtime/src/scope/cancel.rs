@@ -18,6 +18,7 @@ use std::sync::Arc;
 use super::node::flag::{CANCELLED, EFFECTIVE, HOLDER, REACHED, SHIELD, TASK_ROOT};
 use super::node::{Inner, Node, Relay};
 use super::reason::CancelReason;
+use super::shield;
 use crate::primitives::MutexGuard;
 use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 use crate::primitives::atomic::fence;
@@ -68,6 +69,7 @@ impl Node {
             self.flags.fetch_or(EFFECTIVE, AcqRel);
         } else if before && !effective {
             self.flags.fetch_and(!EFFECTIVE, AcqRel);
+            shield::note_unmarked();
         }
         (before, effective)
     }
@@ -79,7 +81,7 @@ impl Node {
         if cancelling {
             wake_tasks(self).collect(self, &mut todo, &mut relays);
         } else {
-            self.children(&self.inner.lock(), true, &mut todo);
+            self.ask_again(&mut todo);
         }
         while let Some(node) = todo.pop() {
             let flags = node.flags.load(Relaxed);
@@ -94,7 +96,7 @@ impl Node {
                     }
                 }
                 (true, false) => {
-                    node.children(&node.inner.lock(), true, &mut todo);
+                    node.ask_again(&mut todo);
                     // What was cut in there has no value to give, and says so (`shield`).
                     if flags & (HOLDER | TASK_ROOT) != 0 {
                         node.notify_owner();

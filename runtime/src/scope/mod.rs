@@ -41,6 +41,6 @@ pub use group::CancelGroup;
 pub(crate) use node::Node;
 pub use reason::{CancelReason, CancelSource, Cancelled, CancelledBy, TooSlow, current_cancel_reason};
 pub use scoped::shield;
-pub(crate) use shield::is_cut_here;
+pub(crate) use shield::{is_cut_here, unmarked};
 pub use stop::{stopping, until_stopping};
 pub use timeout::{fail_after, fail_at, move_on_after, move_on_at};

@@ -172,6 +172,8 @@ pub(crate) struct Extra {
     pub(super) grace: Option<Deadline>,
     /// Wait for the node to be gone.
     pub(super) waiters: Vec<(u64, Waker)>,
+    /// Of leaves that were refused here (`shield`).
+    pub(super) refused: Vec<Waker>,
     /// The runtime of a scope that a task goes on polling which has not entered it (N6).
     pub(super) moved: Option<Arc<Shared>>,
     /// Of a task node, with `track_tasks`.
@@ -198,6 +200,7 @@ impl Drop for Extra {
         contain::drop_value(self.panic.take());
         contain::drop_value(self.env.take());
         contain::drop_value(std::mem::take(&mut self.waiters));
+        contain::drop_value(std::mem::take(&mut self.refused));
     }
 }
 
@@ -358,11 +361,11 @@ impl Node {
         if let Some(owner) = owner {
             contain::wake(owner);
         }
-        waiters.into_iter().for_each(|(_, waker)| contain::wake(waker));
+        waiters.into_iter().for_each(contain::wake);
     }
 
     /// Whether the node may leave the tree now: the one who is told so does that, and wakes the waiters.
-    fn goes(&self, inner: &mut Inner) -> Option<Vec<(u64, Waker)>> {
+    fn goes(&self, inner: &mut Inner) -> Option<Vec<Waker>> {
         let flags = self.flags.load(Relaxed);
         let open = flags & NURSERY != 0 && flags & CLOSED == 0;
         if inner.active || open || !inner.scopes.is_empty() || flags & GONE != 0 {
@@ -381,13 +384,13 @@ impl Node {
     }
 
     /// Takes out a node that is `GONE`, and those above that have waited for this alone.
-    fn leave_tree(&self, mut waiters: Vec<(u64, Waker)>) {
+    fn leave_tree(&self, mut waiters: Vec<Waker>) {
         let mut left = self.unlink();
-        waiters.drain(..).for_each(|(_, waker)| contain::wake(waker));
+        waiters.drain(..).for_each(contain::wake);
         while let Some(parent) = left {
             let Some(waiters) = parent.goes(&mut parent.inner.lock()) else { return };
             left = parent.unlink();
-            waiters.into_iter().for_each(|(_, waker)| contain::wake(waker));
+            waiters.into_iter().for_each(contain::wake);
         }
     }
 
@@ -504,7 +507,7 @@ impl Node {
 /// What has become of a node whose future is gone.
 enum Retired {
     /// It leaves the tree; these wait for that.
-    Gone(Vec<(u64, Waker)>),
+    Gone(Vec<Waker>),
     /// Something below it, or its children, must end first.
     Stays,
 }
@@ -533,7 +536,10 @@ impl Inner {
         (self.owner.take(), self.timer.disarm(), moved)
     }
 
-    fn take_waiters(&mut self) -> Vec<(u64, Waker)> {
-        self.extra.as_mut().map(|extra| std::mem::take(&mut extra.waiters)).unwrap_or_default()
+    /// Who waits for the end. And who was refused: some of those wakers may own the node, which must not own itself for ever.
+    fn take_waiters(&mut self) -> Vec<Waker> {
+        let Some(extra) = self.extra.as_mut() else { return Vec::new() };
+        let waiters = std::mem::take(&mut extra.waiters).into_iter().map(|(_, waker)| waker);
+        waiters.chain(std::mem::take(&mut extra.refused)).collect()
     }
 }

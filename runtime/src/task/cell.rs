@@ -187,6 +187,9 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Tur
                 Ok(Poll::Ready(output)) => break Outcome::Output(output),
                 Err(panic) => break Outcome::Panic(panic),
                 Ok(Poll::Pending) if !is_cut(header, &cx) => {
+                    if context::must_ask_again() {
+                        let _ = header.state.notify(); // We hold `RUNNING`, so it is noted, and queues nothing.
+                    }
                     watch::step_ends(header, turn);
                     return header.state.stop_running() == Stopped::Again;
                 }

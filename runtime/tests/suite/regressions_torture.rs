@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use crate::common::{ALL, panic_of};
+use crate::common::{ALL, Flag, Gate, a_while, panic_of};
+use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
-use futures_util::{StreamExt, poll};
+use futures_util::{FutureExt, StreamExt, poll};
 use trioxide_runtime::{CancelScope, checkpoint, finally, move_on_after, nursery, race, shield, sleep_forever};
 use trioxide_testing::{on_each, on_each_with_clock};
 
@@ -71,5 +72,32 @@ fn a_loser_that_was_woken_together_with_the_winner_is_polled_again() {
             };
             race!(winner, finally(loser, async {}));
         }
+    });
+}
+
+/// A leaf that begins in a cancelled scope takes nothing, and waited for nothing: a combinator never polled it again when the cancel was hidden.
+#[test]
+fn what_began_in_a_cancelled_scope_goes_on_when_a_shield_hides_that() {
+    on_each(ALL, async || {
+        let (outer, inner) = (CancelScope::new(), CancelScope::new());
+        let (cancelled, hidden) = (outer.handle(), inner.handle());
+        let (begin, went_on) = (Gate::default(), Flag::default());
+        let leaf = async {
+            begin.pass().await;
+            checkpoint().await;
+            went_on.set();
+        };
+        let switcher = shield(async {
+            cancelled.cancel("enough");
+            begin.open();
+            a_while().await;
+            assert!(!went_on.is_set());
+            hidden.set_shield(true);
+            went_on.wait().await;
+        });
+        let arms: FuturesUnordered<LocalBoxFuture<'_, ()>> =
+            [leaf.boxed_local(), switcher.boxed_local()].into_iter().collect();
+        let inside = inner.run(arms.for_each(async |()| {}));
+        assert!(outer.run(inside).await.unwrap().is_ok());
     });
 }

@@ -10,7 +10,7 @@ use trioxide_runtime::{Runtime, checkpoint, move_on_after, nursery};
 use trioxide_testing::MockClock;
 
 use crate::plan::{self, Op};
-use crate::play::{DOCUMENTED, Place, World, play, text};
+use crate::play::{CLOSED, DOCUMENTED, Place, World, play, text};
 use crate::record::{Boom, Frame, TaskRecord};
 use crate::{alloc, helpers, shrink, watchdog};
 
@@ -182,7 +182,7 @@ pub(crate) fn quiet() {
     ONCE.call_once(|| {
         let hook = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            let known = |text: &str| DOCUMENTED.iter().any(|known| text.contains(known));
+            let known = |text: &str| text.contains(CLOSED) || DOCUMENTED.iter().any(|known| text.contains(known));
             if !info.payload().is::<Boom>() && !known(text(info.payload())) {
                 hook(info);
             }

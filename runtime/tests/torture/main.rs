@@ -14,7 +14,7 @@
 //! | file | duty |
 //! | --- | --- |
 //! | `plan` | the trees |
-//! | `play`, `foreign`, `helpers` | what each node does |
+//! | `play`, `ours`, `foreign`, `helpers` | what each node does |
 //! | `record` | what is observed, and the checks |
 //! | `drive`, `alloc`, `watchdog` | many trees; leaks and hangs |
 //! | `shrink` | a small tree that still fails |
@@ -30,6 +30,7 @@ mod alloc;
 mod drive;
 mod foreign;
 mod helpers;
+mod ours;
 mod plan;
 mod play;
 mod record;

@@ -29,6 +29,17 @@ pub(crate) enum Fate {
     Pause(u8),
 }
 
+/// How several are run together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Join,
+    TryJoin,
+    Race,
+    /// On all workers, so many at once.
+    TryForEach(u8),
+    RaceAll,
+}
+
 /// A tree.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
@@ -76,6 +87,25 @@ pub(crate) enum Op {
     Unordered(Vec<Op>),
     Select(Vec<Op>),
     After(u8, Fate, Box<Op>),
+    /// The library's own combinators.
+    Together(Way, Vec<Op>),
+    LocalNursery {
+        catches: bool,
+        children: Vec<Op>,
+        body: Box<Op>,
+    },
+    /// A service for the nursery around.
+    Service(Box<Op>),
+    /// Starts a child in the nursery around: what it does until it is ready, and afterwards.
+    Start(Box<Op>, Box<Op>),
+    /// Until a gate is open.
+    When(u8, Box<Op>),
+    /// In a scope of a group.
+    Grouped(u8, Box<Op>),
+    CancelGroup(u8, By),
+    /// Switches the shield of the scope or nursery that was entered as the so-manieth.
+    SetShield(u8, bool, By),
+    SetDeadline(u8, u16, By),
     /// Breaks a rule, for the tests of the checks. Never made from a seed.
     Sabotage(Sabotage),
 }
@@ -114,7 +144,7 @@ fn any(rng: &mut Rng, budget: &mut i32, depth: u32) -> Op {
         return leaf(rng);
     }
     let inside = |rng: &mut Rng, budget: &mut i32| Box::new(any(rng, budget, depth + 1));
-    match rng.u8(..32) {
+    match rng.u8(..44) {
         0..6 => leaf(rng),
         6..9 => Op::Seq(some(rng, budget, depth, 2..5)),
         9..15 => nursery(rng, budget, depth),
@@ -136,6 +166,27 @@ fn any(rng: &mut Rng, budget: &mut i32, depth: u32) -> Op {
         27 => Op::Join(some(rng, budget, depth, 2..4)),
         28 => Op::Unordered(some(rng, budget, depth, 2..5)),
         29 => Op::Select(some(rng, budget, depth, 2..4)),
+        30..34 => {
+            let way = match rng.u8(..8) {
+                0..2 => Way::Join,
+                2..4 => Way::TryJoin,
+                4..6 => Way::Race,
+                6 => Way::TryForEach(rng.u8(1..4)),
+                _ => Way::RaceAll,
+            };
+            Op::Together(way, some(rng, budget, depth, 2..4))
+        }
+        34..36 => {
+            let children = some(rng, budget, depth, 0..4);
+            Op::LocalNursery { catches: rng.bool(), children, body: inside(rng, budget) }
+        }
+        36 => Op::Service(inside(rng, budget)),
+        37..39 => {
+            let before = inside(rng, budget);
+            Op::Start(before, inside(rng, budget))
+        }
+        39 => Op::When(rng.u8(..3), inside(rng, budget)),
+        40 => Op::Grouped(rng.u8(..2), inside(rng, budget)),
         _ => {
             let fate = match rng.u8(..8) {
                 0..3 => Fate::Drop,
@@ -166,7 +217,7 @@ fn nursery(rng: &mut Rng, budget: &mut i32, depth: u32) -> Op {
 
 fn leaf(rng: &mut Rng) -> Op {
     let by = if rng.bool() { By::Task } else { By::Thread };
-    match rng.u8(..24) {
+    match rng.u8(..28) {
         0..5 => Op::Yield(rng.u8(..5)),
         5..7 => Op::Sleep(rng.u16(..20)),
         7..10 => Op::Forever,
@@ -176,6 +227,9 @@ fn leaf(rng: &mut Rng) -> Op {
         16..18 => Op::Wait(rng.u8(..3)),
         18 => Op::Open(rng.u8(..3), by),
         19..23 => Op::Cancel(rng.u8(..8), by),
+        23 => Op::CancelGroup(rng.u8(..2), by),
+        24..26 => Op::SetShield(rng.u8(..8), rng.u8(..3) > 0, by),
+        26 => Op::SetDeadline(rng.u8(..8), rng.u16(..20), by),
         _ => Op::Stop(rng.u8(..8), rng.u16(..10), by),
     }
 }
@@ -184,10 +238,17 @@ impl Op {
     /// What hangs below.
     pub(crate) fn below(&self) -> Vec<&Op> {
         match self {
-            Op::Seq(ops) | Op::Join(ops) | Op::Unordered(ops) | Op::Select(ops) => ops.iter().collect(),
-            Op::Nursery { children, body, .. } => children.iter().chain([&**body]).collect(),
-            Op::Finally(body, cleanup) => vec![body, cleanup],
-            Op::Spawn(op)
+            Op::Seq(ops) | Op::Join(ops) | Op::Unordered(ops) | Op::Select(ops) | Op::Together(_, ops) => {
+                ops.iter().collect()
+            }
+            Op::Nursery { children, body, .. } | Op::LocalNursery { children, body, .. } => {
+                children.iter().chain([&**body]).collect()
+            }
+            Op::Finally(first, second) | Op::Start(first, second) => vec![first, second],
+            Op::Service(op)
+            | Op::When(_, op)
+            | Op::Grouped(_, op)
+            | Op::Spawn(op)
             | Op::Scope { inside: op, .. }
             | Op::MoveOn(_, op)
             | Op::Shield(op)
@@ -201,10 +262,17 @@ impl Op {
 
     pub(crate) fn below_mut(&mut self) -> Vec<&mut Op> {
         match self {
-            Op::Seq(ops) | Op::Join(ops) | Op::Unordered(ops) | Op::Select(ops) => ops.iter_mut().collect(),
-            Op::Nursery { children, body, .. } => children.iter_mut().chain([&mut **body]).collect(),
-            Op::Finally(body, cleanup) => vec![body, cleanup],
-            Op::Spawn(op)
+            Op::Seq(ops) | Op::Join(ops) | Op::Unordered(ops) | Op::Select(ops) | Op::Together(_, ops) => {
+                ops.iter_mut().collect()
+            }
+            Op::Nursery { children, body, .. } | Op::LocalNursery { children, body, .. } => {
+                children.iter_mut().chain([&mut **body]).collect()
+            }
+            Op::Finally(first, second) | Op::Start(first, second) => vec![first, second],
+            Op::Service(op)
+            | Op::When(_, op)
+            | Op::Grouped(_, op)
+            | Op::Spawn(op)
             | Op::Scope { inside: op, .. }
             | Op::MoveOn(_, op)
             | Op::Shield(op)
@@ -240,6 +308,12 @@ impl Op {
             Op::Join(_) => "Join".into(),
             Op::Unordered(_) => "Unordered".into(),
             Op::Select(_) => "Select".into(),
+            Op::Together(way, _) => format!("Together {way:?}"),
+            Op::LocalNursery { catches, .. } => format!("LocalNursery{}", if *catches { " catches" } else { "" }),
+            Op::Service(_) => "Service".into(),
+            Op::Start(..) => "Start (until it is ready, afterwards)".into(),
+            Op::When(gate, _) => format!("When {gate}"),
+            Op::Grouped(group, _) => format!("Grouped {group}"),
             leaf => format!("{leaf:?}"),
         }
     }
@@ -247,7 +321,7 @@ impl Op {
     fn print(&self, f: &mut fmt::Formatter<'_>, depth: usize, role: &str) -> fmt::Result {
         writeln!(f, "{:1$}{role}{2}", "", depth * 2, self.line())?;
         let below = self.below();
-        let body = matches!(self, Op::Nursery { .. }).then(|| below.len() - 1);
+        let body = matches!(self, Op::Nursery { .. } | Op::LocalNursery { .. }).then(|| below.len() - 1);
         for (at, op) in below.into_iter().enumerate() {
             let role = match body {
                 Some(body) if at == body => "body: ",

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, panic_any};
+use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::pin::Pin;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use trioxide_runtime::{
-    CancelScope, Nursery, NurseryError, ScopeHandle, Task, blocking, checkpoint, finally, move_on_after, nursery,
-    nursery_with, shield, sleep, until_stopping,
+    CancelGroup, CancelScope, Nursery, NurseryError, ScopeHandle, Task, blocking, checkpoint, finally, move_on_after,
+    move_on_when, nursery, nursery_with, shield, sleep, until_stopping,
 };
 
 use crate::common::Gate;
 use crate::foreign;
 use crate::helpers;
+use crate::ours;
 use crate::plan::Op;
 use crate::record::{Bad, Boom, Frame, NurseryRecord, Record, TaskRecord, Token};
 
@@ -31,6 +32,9 @@ pub(crate) struct World {
     pub(crate) record: Arc<Record>,
     pub(crate) handles: Mutex<Vec<ScopeHandle>>,
     gates: [Gate; 3],
+    groups: [CancelGroup; 2],
+    /// Something goes on in another task than it began in.
+    moved: AtomicBool,
     /// What was forgotten; dropped after the run.
     pub(crate) morgue: Mutex<Vec<Played>>,
 }
@@ -41,7 +45,7 @@ pub(crate) struct Place {
     pub(crate) world: Arc<World>,
     pub(crate) frame: Arc<Frame>,
     task: Arc<TaskRecord>,
-    nursery: Option<(Nursery<Bad>, Arc<NurseryRecord>)>,
+    pub(crate) nursery: Option<(Nursery<Bad>, Arc<NurseryRecord>)>,
     /// Nothing here may panic when it is dropped: a combinator of others, that would leak then, does the dropping.
     gently: bool,
 }
@@ -65,7 +69,7 @@ impl Place {
         Self { gently: true, ..self }
     }
 
-    fn register(&self, handle: ScopeHandle) {
+    pub(crate) fn register(&self, handle: ScopeHandle) {
         self.world.handles.lock().unwrap().push(handle);
     }
 
@@ -89,6 +93,7 @@ impl Place {
             Ok(boom) => boom.0.tell(),
             Err(other) => match text(&*other) {
                 text if DOCUMENTED.iter().any(|known| text.contains(known)) => {}
+                text if text.contains(CLOSED) && self.world.moved.load(SeqCst) => {}
                 text => self.world.record.broken(format!("a panic that the tree does not know: {text}")),
             },
         }
@@ -96,10 +101,10 @@ impl Place {
 }
 
 /// Panics of the library that foreign code can bring about.
-pub(crate) const DOCUMENTED: [&str; 2] = [
-    "a `finally` was polled again after a scope had cancelled it",
-    "a `shield` was polled again after a scope had cancelled it",
-];
+pub(crate) const DOCUMENTED: [&str; 1] = ["was polled again after a scope had cancelled it"];
+
+/// A nursery that goes on in another task is closed when the task that has opened it ends.
+pub(crate) const CLOSED: &str = "`spawn` into a closed nursery";
 
 pub(crate) fn text(payload: &(dyn Any + Send)) -> &str {
     match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
@@ -138,8 +143,8 @@ pub(crate) fn play(at: Place, op: Op) -> Played {
             helpers::done_by(by, move || world.gates[usize::from(gate)].open());
             Ok(())
         }),
-        Op::Cancel(..) | Op::Stop(..) => Box::pin(async move {
-            cancel(&at, &op);
+        Op::Cancel(..) | Op::Stop(..) | Op::SetShield(..) | Op::SetDeadline(..) => Box::pin(async move {
+            change(&at, &op);
             Ok(())
         }),
         Op::Seq(ops) => Box::pin(async move {
@@ -199,18 +204,45 @@ pub(crate) fn play(at: Place, op: Op) -> Played {
         Op::Join(ops) => Box::pin(foreign::join(at.below("join"), ops)),
         Op::Unordered(ops) => Box::pin(foreign::unordered(at.below("unordered"), ops)),
         Op::Select(ops) => Box::pin(foreign::select(at.below("select"), ops)),
+        Op::Together(way, ops) => ours::together(at, way, ops),
+        Op::LocalNursery { catches, children, body } => {
+            Box::pin(ours::local(at.below("local_nursery"), catches, children, *body))
+        }
+        Op::Service(op) => Box::pin(async move {
+            if let Some((nursery, record)) = &at.nursery {
+                let child = Child::new(&at, record, *op);
+                // Closed meanwhile, perhaps: then it panics, and drops the child.
+                let _ = catch_unwind(AssertUnwindSafe(|| nursery.service(child.future)));
+            }
+            Ok(())
+        }),
+        Op::Start(before, after) => Box::pin(ours::start(at.below("start"), *before, *after)),
+        Op::When(gate, inside) => Box::pin(async move {
+            let inside = valued(at.below("move_on_when"), *inside);
+            delivered(move_on_when(at.world.gates[usize::from(gate)].pass(), inside).await)
+        }),
+        Op::Grouped(group, inside) => Box::pin(async move {
+            let scope = at.world.groups[usize::from(group)].scope();
+            at.register(scope.handle());
+            delivered(scope.run(valued(at.below("group"), *inside)).await.ok())
+        }),
+        Op::CancelGroup(group, by) => Box::pin(async move {
+            let group = at.world.groups[usize::from(group)].clone();
+            helpers::done_by(by, move || group.cancel("by the tree, all of you"));
+            Ok(())
+        }),
         Op::After(polls, fate, inside) => Box::pin(foreign::after(at.below("after"), polls, fate, *inside)),
         Op::Sabotage(kind) => crate::sabotage::play(at, kind),
     }
 }
 
 /// Plays `op`, and then gives a value that must be delivered.
-async fn valued(at: Place, op: Op) -> Result<Token, Bad> {
+pub(crate) async fn valued(at: Place, op: Op) -> Result<Token, Bad> {
     play(at.clone(), op).await?;
     Ok(at.value())
 }
 
-fn delivered(result: Option<Result<Token, Bad>>) -> Result<(), Bad> {
+pub(crate) fn delivered(result: Option<Result<Token, Bad>>) -> Result<(), Bad> {
     match result {
         Some(Ok(value)) => {
             value.tell();
@@ -234,20 +266,24 @@ async fn call(at: Place, panics: bool) -> Result<(), Bad> {
     Ok(())
 }
 
-fn cancel(at: &Place, op: &Op) {
-    let (which, by, grace) = match *op {
-        Op::Cancel(which, by) => (which, by, None),
-        Op::Stop(which, ms, by) => (which, by, Some(Duration::from_millis(ms.into()))),
-        _ => unreachable!("only these are given"),
+/// Does something to another scope of the tree.
+fn change(at: &Place, op: &Op) {
+    let (Op::Cancel(which, by) | Op::Stop(which, _, by) | Op::SetShield(which, _, by) | Op::SetDeadline(which, _, by)) =
+        *op
+    else {
+        unreachable!("only these are given")
     };
     let handle = {
         let handles = at.world.handles.lock().unwrap();
         let Some(last) = handles.len().checked_sub(1) else { return };
         handles[usize::from(which).min(last)].clone()
     };
-    helpers::done_by(by, move || match grace {
-        None => handle.cancel("by the tree"),
-        Some(grace) => handle.stop(grace),
+    let op = op.clone();
+    helpers::done_by(by, move || match op {
+        Op::Stop(_, ms, _) => handle.stop(Duration::from_millis(ms.into())),
+        Op::SetShield(_, on, _) => handle.set_shield(on),
+        Op::SetDeadline(_, ms, _) => handle.set_deadline_after(Duration::from_millis(ms.into())),
+        _ => handle.cancel("by the tree"),
     });
 }
 
@@ -308,9 +344,13 @@ pub(crate) struct Child {
 }
 
 impl Child {
-    fn new(at: &Place, nursery: &Arc<NurseryRecord>, op: Op) -> Self {
+    pub(crate) fn new(at: &Place, nursery: &Arc<NurseryRecord>, op: Op) -> Self {
+        Self::with(at, nursery, |at| play(at, op))
+    }
+
+    pub(crate) fn with(at: &Place, nursery: &Arc<NurseryRecord>, played: impl FnOnce(Place) -> Played) -> Self {
         let at = Place { frame: at.frame.task(), task: Arc::default(), gently: false, ..at.clone() };
-        Self::of(Arc::clone(&at.task), nursery, play(at, op))
+        Self::of(Arc::clone(&at.task), nursery, played(at))
     }
 
     /// A child that goes on with what was begun elsewhere.
@@ -333,6 +373,7 @@ impl Place {
     pub(crate) fn hand_on(&self, played: Played) -> bool {
         let Some((nursery, record)) = &self.nursery else { return false };
         let task = Arc::default();
+        self.world.moved.store(true, SeqCst);
         let _ = self.frame.moved_to.set(Arc::clone(&task));
         nursery.try_spawn(Child::of(task, record, played).future).is_ok()
     }
@@ -398,10 +439,20 @@ async fn open(mut at: Place, opening: Opening) -> Result<(), Bad> {
     if !record.has_ended() {
         at.world.record.broken("a nursery has ended before a task below it");
     }
+    outcome(&at, joined, catches, body_done.load(SeqCst))
+}
+
+/// What comes out of a nursery.
+pub(crate) fn outcome(
+    at: &Place,
+    joined: Result<(), NurseryError<Bad>>,
+    catches: bool,
+    body_done: bool,
+) -> Result<(), Bad> {
     match joined {
         Ok(()) => Ok(()),
         Err(NurseryError::Cancelled(_)) => {
-            if body_done.load(SeqCst) {
+            if body_done {
                 at.world.record.broken("a nursery was `Cancelled` although its body had completed");
             }
             Ok(())

@@ -16,6 +16,8 @@ pub(crate) struct Frame {
     pub(crate) foreign: AtomicBool,
     /// A `finally` whose clean-up did not come to its end: what its body has ended with is gone.
     pub(crate) swallows: AtomicBool,
+    /// Nobody may have wanted its value: what it was for was cut, or another one failed.
+    pub(crate) unwanted: AtomicBool,
     /// The task that polls what is below since foreign code has moved it there.
     pub(crate) moved_to: OnceLock<Arc<TaskRecord>>,
     /// How many panics were told here.
@@ -34,6 +36,7 @@ impl Frame {
             task,
             foreign: AtomicBool::new(false),
             swallows: AtomicBool::new(false),
+            unwanted: AtomicBool::new(false),
             moved_to: OnceLock::new(),
             told: AtomicUsize::new(0),
         }
@@ -294,12 +297,14 @@ impl Traced {
             (_, State::Told) => true,
             (_, State::Flying) => false,
             (Kind::Value, State::Unwound) => true,
-            (Kind::Value, State::Lost) => frame.is_foreign_in_task() || frame.swallows.load(SeqCst),
+            (Kind::Value, State::Lost) => {
+                frame.is_foreign_in_task() || frame.swallows.load(SeqCst) || frame.unwanted.load(SeqCst)
+            }
             // Another panic came out where this one would have, or where the error would have.
             (Kind::Error, State::Unwound) => frame.has_told_panic(),
             (Kind::Error, State::Lost) => frame.is_foreign() || frame.has_told_panic(),
-            (Kind::Panic, State::Lost | State::Unwound) => frame.has_told_panic(),
-            (Kind::PanicOfCall, State::Lost | State::Unwound) => frame.has_told_panic() || frame.is_foreign_in_task(),
+            (Kind::Panic, State::Lost | State::Unwound) => frame.has_told_panic() || frame.is_foreign(), // TEMPORARY
+            (Kind::PanicOfCall, State::Lost | State::Unwound) => frame.has_told_panic() || frame.is_foreign(), // TEMPORARY_IN_TASK
         };
         (!fine).then(|| format!("{:?} of {}: {state:?}", self.kind, frame.path()))
     }

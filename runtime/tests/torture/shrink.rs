@@ -55,7 +55,13 @@ impl Op {
     /// Takes out what hangs below at `at`; false if it must be there.
     fn remove(&mut self, at: usize) -> bool {
         match self {
-            Op::Seq(ops) | Op::Join(ops) | Op::Unordered(ops) | Op::Select(ops) | Op::Nursery { children: ops, .. }
+            Op::Seq(ops)
+            | Op::Join(ops)
+            | Op::Unordered(ops)
+            | Op::Select(ops)
+            | Op::Together(_, ops)
+            | Op::Nursery { children: ops, .. }
+            | Op::LocalNursery { children: ops, .. }
                 if at < ops.len() =>
             {
                 ops.remove(at);
@@ -71,6 +77,7 @@ impl Op {
             Op::Nursery { lends: flag @ true, .. }
             | Op::Nursery { waits: flag @ true, .. }
             | Op::Nursery { catches: flag @ true, .. }
+            | Op::LocalNursery { catches: flag @ true, .. }
             | Op::Scope { shield: flag @ true, .. } => *flag = false,
             Op::Scope { deadline: deadline @ Some(_), .. } => *deadline = None,
             Op::Yield(times @ 2..) => *times -= 1,
