@@ -11,7 +11,8 @@
 //!    holder that is still `WOKEN` was woken and not polled. It may be on its way (another thread has set the bit and not yet called
 //!    the waker), so the scope wakes it itself, marks it `SUSPECT`, and has itself polled again.
 //! 3. If it is still there the next `ROUNDS` times that nothing else is due, nobody polls it any more: it was forgotten, or a `select!` on
-//!    `&mut` has left it. Its guard is taken from it, and it is dropped with the rest. Once is not enough: a thread that is about to wake it may stand
+//!    `&mut` has left it. (Not in a row: a combinator may poll what was woken by the asking itself twice in one poll of the task, and the second time
+//!    that looks due.) Its guard is taken from it, and it is dropped with the rest. Once is not enough: a thread that is about to wake it may stand
 //!    in the waker of some combinator, which for as long as that lasts takes further wakes for done. While it came from here (`WAKING`), that is
 //!    known, and the rounds begin anew; for what others do between the holder and the scope, each round gives up the core.
 //! 4. A part of the task that wakes itself for ever (a loop of foreign yields) would keep 2 and 3 from ever coming. After `PATIENCE` polls with
@@ -140,27 +141,38 @@ impl Node {
         self.waited.store(waited, Relaxed);
         let due = due && waited < PATIENCE;
         let asked = !silent.is_empty();
-        let being_woken = silent.iter().any(|holder| holder.is_being_woken());
-        let rounds = if silent.is_empty() || due || being_woken { 0 } else { self.rounds.load(Relaxed) };
-        self.rounds.store(rounds + 1, Relaxed);
         if !due {
-            for holder in silent {
-                if rounds < ROUNDS || !holder.has(SUSPECT) {
-                    holder.set(SUSPECT);
-                    holder.wake_owner();
-                } else {
-                    holder.give_up();
-                }
-            }
-            if being_woken || (asked && (1..ROUNDS).contains(&rounds)) {
+            let being_woken = silent.iter().any(|holder| holder.is_being_woken());
+            let again = silent.iter().filter(|holder| holder.ask(being_woken)).count();
+            if being_woken || again != 0 {
                 thread::yield_now();
             }
         }
         if asked {
-            cx.waker().wake_by_ref();
+            // A holder is polled only if its node says that it was woken (1.).
+            if self.is_holding() {
+                self.notify_owner();
+            } else {
+                cx.waker().wake_by_ref();
+            }
         }
         // A read-modify-write: if it still counts a guard, then whoever lets go of that sees that this node is cancelled, and wakes it.
         if self.guards.fetch_add(0, AcqRel) == 0 { Settled::Free } else { Settled::Held }
+    }
+
+    /// Asks this silent holder to show itself; or gives it up, if it was asked often enough. `anew`: what it was asked before does not count. Whether it
+    /// was asked before, and will be again.
+    fn ask(self: &Arc<Self>, anew: bool) -> bool {
+        // Relaxed: only the task that polls this node counts, and clears it (`answer`).
+        let rounds = if anew { 0 } else { self.rounds.load(Relaxed) };
+        self.rounds.store(rounds + 1, Relaxed);
+        if rounds < ROUNDS || !self.has(SUSPECT) {
+            self.set(SUSPECT);
+            self.wake_owner();
+            return rounds != 0;
+        }
+        self.give_up();
+        false
     }
 
     /// Visits the nearest holders below, of the same task.

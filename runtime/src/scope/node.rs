@@ -105,7 +105,7 @@ pub(crate) struct Node {
     pub(crate) guards: AtomicU32,
     /// How many polls in a row have found a holder silent while something else was due.
     pub(crate) waited: AtomicU32,
-    /// How often in a row one was asked with nothing else due.
+    /// How often this silent holder was asked, with nothing else due.
     pub(super) rounds: AtomicU32,
     /// How many threads are in the waker of this holder.
     pub(super) waking: AtomicU32,

@@ -34,6 +34,7 @@ impl Node {
         if self.flags.load(Relaxed) & (WOKEN | SUSPECT) != 0 {
             // Acquire and release: what was done before a wake that has relied on the bit is seen by this poll (O1).
             self.flags.fetch_and(!(WOKEN | SUSPECT), AcqRel);
+            self.rounds.store(0, Relaxed);
         }
     }
 

@@ -1,13 +1,14 @@
 //! What the torture test has found, each in the smallest form that showed it.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use crate::common::{ALL, Flag, Gate, a_while, panic_of};
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt, poll};
-use trioxide_runtime::{CancelScope, checkpoint, finally, move_on_after, nursery, race, shield, sleep_forever};
-use trioxide_testing::{on_each, on_each_with_clock};
+use trioxide_runtime::{CancelScope, checkpoint, finally, join, move_on_after, nursery, race, shield, sleep_forever};
+use trioxide_testing::{on_each, on_each_with_clock, pending_once};
 
 /// A combinator polls again only what was woken: so the new task alone does not bring the deadline back.
 #[test]
@@ -99,5 +100,30 @@ fn what_began_in_a_cancelled_scope_goes_on_when_a_shield_hides_that() {
             [leaf.boxed_local(), switcher.boxed_local()].into_iter().collect();
         let inside = inner.run(arms.for_each(async |()| {}));
         assert!(outer.run(inside).await.unwrap().is_ok());
+    });
+}
+
+/// Beside something that wakes the task, the branch that asked its silent shield to show itself was woken past its node, and so not polled again.
+#[test]
+fn a_shield_that_a_branch_has_left_aside_is_given_up_while_other_parts_are_busy() {
+    on_each(ALL, async || {
+        let scope = CancelScope::new();
+        let handle = scope.handle();
+        let busy = shield(async {
+            for _ in 0..5 {
+                pending_once().await;
+            }
+        });
+        let leaves_aside = async {
+            let mut aside = pin!(shield(sleep_forever()));
+            assert!(poll!(aside.as_mut()).is_pending());
+            handle.cancel("enough");
+            sleep_forever().await;
+        };
+        let branch = async {
+            join!(leaves_aside, busy);
+        };
+        let arms: FuturesUnordered<LocalBoxFuture<'_, ()>> = [branch.boxed_local()].into_iter().collect();
+        assert!(scope.run(arms.for_each(async |()| {})).await.is_err());
     });
 }

@@ -53,6 +53,7 @@ pub(crate) fn runtime(workers: usize) -> Runtime {
 
 /// Plays `tree` once: the rules that it broke.
 pub(crate) fn play_on(runtime: &Runtime, tree: &Op) -> Vec<String> {
+    let _on = watchdog::on(runtime);
     let world = Arc::new(World::default());
     let task = Arc::new(TaskRecord::default());
     let root = Place::root(&world, &Frame::root(), &task);

@@ -4,6 +4,8 @@ use std::sync::{Condvar, LazyLock, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use trioxide_runtime::{Observer, Runtime};
+
 use crate::drive;
 use crate::plan::Op;
 
@@ -15,6 +17,21 @@ struct Playing {
     seed: u64,
     workers: usize,
     tree: Op,
+}
+
+/// The runtime on which the tree is played at present.
+static ON: Mutex<Option<Observer>> = Mutex::new(None);
+
+/// While a tree is played on `runtime`: a report shows what its tasks do.
+pub(crate) fn on(runtime: &Runtime) -> impl Drop {
+    struct Off;
+    impl Drop for Off {
+        fn drop(&mut self) {
+            *ON.lock().unwrap() = None;
+        }
+    }
+    *ON.lock().unwrap() = Some(runtime.observer());
+    Off
 }
 
 /// One at a time: see `alone`.
@@ -39,6 +56,9 @@ static WATCHING: LazyLock<()> = LazyLock::new(|| {
                 && let Some(Playing { seed, workers, tree, .. }) = &*playing
             {
                 eprintln!("@hangs: seed {seed}, {workers} worker(s)\n{tree}\n{}", drive::command(*seed, *workers, &[]));
+                if let Some(what) = ON.lock().unwrap().as_ref().and_then(Observer::task_tree) {
+                    eprintln!("{what}");
+                }
                 std::process::exit(HUNG);
             }
         }
