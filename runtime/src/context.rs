@@ -4,7 +4,8 @@
 //! by a panic. What the code there sees of locals is set with them.
 //!
 //! Invariant **C1**: while `task` is set, the task, `node` and `worker` outlive the frame that set them; whoever reads one here uses it
-//! only before that frame returns.
+//! only before that frame returns. Between `node` and the running code there may be scopes without a node (`scope::unmade`), in `unmade`; whoever wants more
+//! of the node than a look at its marks has them made first.
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
@@ -17,6 +18,7 @@ use crate::primitives::per_thread;
 use crate::scheduler::{Shared, Worker};
 use crate::scope::Node;
 use crate::scope::node::{Doing, Place, flag};
+use crate::scope::unmade::{Unmade, make_all};
 use crate::scope::unmarked;
 use crate::task::{Header, TaskId};
 
@@ -26,6 +28,8 @@ struct Context {
     tracks: Cell<bool>,
     task: Cell<*const Header>,
     node: Cell<*const Node>,
+    /// The innermost of the scopes that have no node (`scope::unmade` U1).
+    unmade: Cell<*const Unmade>,
     budget: Cell<u32>,
     /// Some leaf was refused with the task's own waker, when so many marks had been taken back (`scope::shield` A2).
     refused: Cell<Option<u64>>,
@@ -42,6 +46,7 @@ per_thread! {
             tracks: Cell::new(false),
             task: Cell::new(ptr::null()),
             node: Cell::new(ptr::null()),
+            unmade: Cell::new(ptr::null()),
             budget: Cell::new(0),
             refused: Cell::new(None),
             locals: Cell::new(ptr::null()),
@@ -78,12 +83,12 @@ pub(crate) fn worker<R>(f: impl FnOnce(Option<&Worker>) -> R) -> R {
 
 /// Runs `f` as a poll of `task`, with `node` as the current node.
 pub(crate) fn with_task<R>(task: NonNull<Header>, node: &Node, budget: u32, f: impl FnOnce() -> R) -> R {
-    struct Reset(*const Header, *const Node, u32, *const Bindings);
+    struct Reset(*const Header, Scope, u32, *const Bindings);
     impl Drop for Reset {
         fn drop(&mut self) {
             CONTEXT.with(|context| {
                 context.task.set(self.0);
-                context.node.set(self.1);
+                context.leave(self.1);
                 context.budget.set(self.2);
                 context.locals.set(self.3);
             });
@@ -94,7 +99,7 @@ pub(crate) fn with_task<R>(task: NonNull<Header>, node: &Node, budget: u32, f: i
     let _reset = CONTEXT.with(|context| {
         Reset(
             context.task.replace(task.as_ptr()),
-            context.node.replace(node),
+            context.enter(node),
             context.budget.replace(budget),
             context.locals.replace(locals),
         )
@@ -147,7 +152,7 @@ pub(crate) fn carried<R>(f: impl FnOnce(Option<&Carried>) -> R) -> R {
 
 /// The scope that is being polled, if any.
 pub(crate) fn current_node() -> Option<Arc<Node>> {
-    let node = CONTEXT.try_with(|context| context.node.get()).unwrap_or(ptr::null());
+    let node = CONTEXT.try_with(Context::made).unwrap_or(ptr::null());
     if node.is_null() {
         return None;
     }
@@ -160,30 +165,89 @@ pub(crate) fn current_node() -> Option<Arc<Node>> {
 
 /// Runs `f` outside of any task: the one that was being polled may have ended.
 pub(crate) fn without_task<R>(f: impl FnOnce() -> R) -> R {
-    struct Reset(*const Header, *const Node);
+    struct Reset(*const Header, Scope);
     impl Drop for Reset {
         fn drop(&mut self) {
             CONTEXT.with(|context| {
                 context.task.set(self.0);
-                context.node.set(self.1);
+                context.leave(self.1);
             });
         }
     }
-    let reset = CONTEXT.try_with(|context| Reset(context.task.replace(ptr::null()), context.node.replace(ptr::null())));
+    let reset = CONTEXT.try_with(|context| Reset(context.task.replace(ptr::null()), context.enter(ptr::null())));
     let _reset = reset.ok();
     f()
 }
 
 /// Runs `f` with `node` as the current node.
 pub(crate) fn with_node<R>(node: &Node, f: impl FnOnce() -> R) -> R {
-    struct Reset(*const Node);
-    impl Drop for Reset {
-        fn drop(&mut self) {
-            CONTEXT.with(|context| context.node.set(self.0));
+    let _reset = Reset(CONTEXT.with(|context| context.enter(node)));
+    f()
+}
+
+/// Where the running code stands, to come back to it.
+#[derive(Clone, Copy)]
+struct Scope {
+    node: *const Node,
+    unmade: *const Unmade,
+}
+
+/// Leaves the scope that was entered.
+struct Reset(Scope);
+
+impl Drop for Reset {
+    fn drop(&mut self) {
+        CONTEXT.with(|context| context.leave(self.0));
+    }
+}
+
+impl Context {
+    fn enter(&self, node: *const Node) -> Scope {
+        Scope { node: self.node.replace(node), unmade: self.unmade.replace(ptr::null()) }
+    }
+
+    /// Back to where the code around stands; what has no node there may have got one meanwhile.
+    fn leave(&self, to: Scope) {
+        // SAFETY: `scope::unmade` U1: the scope's frame is further up this stack, and holds what it has got.
+        let made = unsafe { to.unmade.as_ref().and_then(|unmade| unmade.made()) };
+        match made {
+            Some(made) => {
+                self.node.set(Arc::as_ptr(made));
+                self.unmade.set(ptr::null());
+            }
+            None => {
+                self.node.set(to.node);
+                self.unmade.set(to.unmade);
+            }
         }
     }
-    let _reset = Reset(CONTEXT.with(|context| context.node.replace(node)));
+
+    /// The present scope's node, which is made if it has none.
+    fn made(&self) -> *const Node {
+        let unmade = self.unmade.get();
+        if !unmade.is_null() {
+            self.unmade.set(ptr::null());
+            make_all(unmade);
+        }
+        self.node.get()
+    }
+}
+
+/// Runs `f` in a scope that has no node. It outlives the call.
+pub(crate) fn with_unmade<R>(scope: &Unmade, f: impl FnOnce() -> R) -> R {
+    let _reset =
+        Reset(CONTEXT.with(|context| Scope { node: context.node.get(), unmade: context.unmade.replace(scope) }));
     f()
+}
+
+/// The innermost scope around the running code that has no node; null: none.
+pub(crate) fn unmade() -> *const Unmade {
+    CONTEXT.with(|context| context.unmade.get())
+}
+
+/// A scope without a node has got one, `node`, which hangs below the present one.
+pub(crate) fn enter_made(node: *const Node) {
+    CONTEXT.with(|context| context.node.set(node));
 }
 
 /// Whether this thread is polling a task.
@@ -228,6 +292,16 @@ pub(crate) fn is_below_parent_of(node: &Node) -> bool {
     })
 }
 
+/// Whether the running task has been polled with `cx` by itself, and not through some combinator with wakers of its own.
+pub(crate) fn is_tasks_own(cx: &TaskContext<'_>) -> bool {
+    CONTEXT.with(|context| context.is_tasks_own(cx))
+}
+
+/// Whether it is noted what tasks do.
+pub(crate) fn tracks() -> bool {
+    CONTEXT.with(|context| context.tracks.get())
+}
+
 /// A reference to the runtime of the task that is being polled.
 #[track_caller]
 pub(crate) fn hold_runtime(operation: &str) -> Arc<Shared> {
@@ -259,7 +333,7 @@ pub(crate) fn is_task(id: TaskId) -> bool {
 pub(crate) fn place(operation: &'static str) -> Place {
     let task = task(operation);
     note(operation);
-    let node = CONTEXT.with(|context| context.node.get());
+    let node = CONTEXT.with(Context::made);
     // SAFETY: C1.
     let (header, current) = unsafe { (task.as_ref(), &*node) };
     let ours = current.place().is_some_and(|place| place.task_id == header.id());
@@ -331,10 +405,14 @@ pub(crate) fn must_ask_again() -> bool {
 }
 
 impl Context {
+    fn is_tasks_own(&self, cx: &TaskContext<'_>) -> bool {
+        ptr::eq(cx.waker().data().cast::<Header>(), self.task.get())
+    }
+
     /// Refuses a leaf in the cancelled scope of `node`. False if that is not cancelled any more.
     #[cold]
     fn refuses(&self, node: &Node, cx: &TaskContext<'_>) -> bool {
-        if !std::ptr::eq(cx.waker().data().cast::<Header>(), self.task.get()) {
+        if !self.is_tasks_own(cx) {
             return node.refuse(cx.waker());
         }
         // Of several, the first counts.
@@ -346,7 +424,7 @@ impl Context {
 
 /// Notes what the task is doing, if the runtime notes that.
 fn note(operation: &'static str) {
-    if CONTEXT.with(|context| context.tracks.get()) {
+    if tracks() {
         note_now(operation);
     }
 }

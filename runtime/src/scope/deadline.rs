@@ -1,7 +1,7 @@
 //! Deadlines: set before entry or at any time later, from anywhere; and the grace of a stop, which is one, too.
 //!
-//! Before entry a deadline may be relative; it is resolved at entry (`activate`). A scope that ends without having been suspended needs no timer: one is
-//! armed at the first suspension (`arm`), or when the deadline is written after entry. A node has one timer, which goes to the earlier of deadline and
+//! Before entry a deadline may be relative; it is resolved at entry (`activate`). A scope that ends without having waited needs no timer: one is
+//! armed at the first suspension (`arm`) that is more than a yield (`unmade`), or when the deadline is written after entry. A node has one timer, which goes to the earlier of deadline and
 //! grace; each change takes the old one out of its wheel.
 //!
 //! A deadline that has passed has cancelled its scope: whoever looks (`cancel_called`) or writes a new one first does what the timer would have
@@ -27,7 +27,7 @@ pub(crate) enum Deadline {
 }
 
 impl Deadline {
-    fn at(self) -> Option<Instant> {
+    pub(super) fn at(self) -> Option<Instant> {
         match self {
             Self::At(at) => Some(at),
             Self::Never | Self::After(_) => None,

@@ -10,6 +10,7 @@
 //! | `cancel` | cancel and stop: mark downwards, wake what sleeps |
 //! | `guard` | what must finish first, and what if it never does |
 //! | `scoped` | the future of a scope, also as a shield |
+//! | `unmade` | time-outs that need no node |
 //! | `owner` | who is woken for a node |
 //! | `deadline`, `shield` | both may change at any time |
 //! | `cancel_scope`, `timeout`, `stop`, `finally`, `condition`, `group`, `ended` | what users call |
@@ -32,6 +33,7 @@ pub(crate) mod scoped;
 mod shield;
 mod stop;
 mod timeout;
+pub(crate) mod unmade;
 
 pub use cancel_scope::{CancelScope, ScopeHandle};
 pub use condition::move_on_when;

@@ -13,6 +13,7 @@ use super::guard::Settled;
 use super::node::Node;
 use super::node::flag::{ATTACHED, CANCELLED, CAUGHT, EFFECTIVE, HOLDER, HOLDING, SHIELD};
 use super::reason::{CancelReason, CancelSource, Cancelled};
+use super::unmade::with_unmade;
 use crate::context;
 use crate::primitives::atomic::Ordering::{Acquire, Relaxed};
 
@@ -69,24 +70,36 @@ impl Entered {
         self.node.as_ref().expect("a scope has its node until it has ended")
     }
 
-    fn enter(&mut self, operation: &'static str) {
-        let place = context::place(operation);
-        self.entered = true;
+    /// Before each poll. Afterwards the scope has a node, or can do without (`unmade`).
+    fn begin(&mut self, operation: &'static str) {
+        if self.entered && (self.node.is_some() || self.deadline == Deadline::Never) {
+            return;
+        }
         // `CancelScope::run` takes the scope by value, so it has not been entered before.
         if let Some(node) = &self.node {
-            return node.attach(place);
+            self.entered = true;
+            return node.attach(context::place(operation));
         }
         // One look at the clock.
         let now = (self.deadline != Deadline::Never).then(|| crate::time::now_for(operation));
-        let deadline = now.map_or(Deadline::Never, |now| self.deadline.from(now));
-        let node = Node::attached_until(self.flags, place, deadline);
-        if let (Some(now), Deadline::At(at)) = (now, deadline)
-            && at <= now
+        if let Some(now) = now
+            && !self.entered
         {
-            node.cancel(CancelReason::of(CancelSource::Deadline));
+            self.deadline = self.deadline.from(now);
         }
-        self.deadline = deadline;
-        self.node = Some(node);
+        self.entered = true;
+        let past = now.is_some_and(|now| self.deadline.at().is_some_and(|at| at <= now));
+        if past || self.flags != 0 || context::tracks() {
+            let node = self.make(operation);
+            if past {
+                node.cancel(CancelReason::of(CancelSource::Deadline));
+            }
+        }
+    }
+
+    fn make(&mut self, operation: &'static str) -> &Arc<Node> {
+        let (flags, deadline) = (self.flags, self.deadline);
+        self.node.get_or_insert_with(|| Node::attached_until(flags, context::place(operation), deadline))
     }
 
     /// The scope stays suspended: from here on its deadline must be able to wake it, wherever it is polled.
@@ -123,27 +136,39 @@ impl<F: Future> Future for Scoped<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        if !this.node.entered {
-            this.node.enter(this.operation);
-        }
-        let mut deliver = !this.node.node().is_effective();
+        let operation = *this.operation;
+        this.node.begin(operation);
+        let mut deliver = !this.node.node.as_ref().map_or_else(context::is_cancelled, |node| node.is_effective());
         loop {
-            let node = this.node.node();
-            let holder = node.flags.load(Acquire) & (HOLDER | SHIELD) != 0;
-            if holder {
-                node.answer(cx.waker());
-                this.own_waker.get_or_insert_with(|| Waker::from(Arc::clone(node)));
-            }
             let inside = this.inside.as_mut().as_pin_mut().expect("a scope is not polled after its end");
-            let polled = context::with_node(node, || match this.own_waker {
-                Some(waker) => inside.poll(&mut Context::from_waker(waker)),
-                None => inside.poll(cx),
-            });
+            let mut holder = false;
+            let polled = if let Some(node) = &this.node.node {
+                holder = node.flags.load(Acquire) & (HOLDER | SHIELD) != 0;
+                if holder {
+                    node.answer(cx.waker());
+                    this.own_waker.get_or_insert_with(|| Waker::from(Arc::clone(node)));
+                }
+                context::with_node(node, || match this.own_waker {
+                    Some(waker) => inside.poll(&mut Context::from_waker(waker)),
+                    None => inside.poll(cx),
+                })
+            } else {
+                let due = context::task_is_due();
+                let Entered { node, deadline, .. } = &mut *this.node;
+                let polled = with_unmade(operation, *deadline, node, || inside.poll(cx));
+                // It has only yielded: whoever woke the task meanwhile has it poll us again.
+                if polled.is_pending() && node.is_none() && !due && context::task_is_due() && context::is_tasks_own(cx)
+                {
+                    return Poll::Pending;
+                }
+                polled
+            };
             if let Poll::Ready(output) = polled {
                 this.inside.set(None);
                 this.node.leave();
                 return Poll::Ready(Ok(output));
             }
+            let node = this.node.make(operation);
             // Register first, then look (N3).
             if !holder {
                 node.set_owner(cx.waker());

@@ -1,10 +1,13 @@
 //! Promise 3, by the clock: deadlines, time-outs, and the two phases of stopping.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use crate::common::{ALL, Count, Flag, Never, a_while};
-use futures_util::FutureExt;
+use crate::common::{ALL, Count, Flag, Never, SetOnDrop, a_while, hold};
 use futures_util::future::join;
+use futures_util::{FutureExt, poll};
 use trioxide_runtime::{
     CancelScope, CancelSource, Runtime, checkpoint, fail_after, fail_at, move_on_after, move_on_at, now, nursery,
     shield, sleep, sleep_forever, sleep_until, stopping, until_stopping,
@@ -316,4 +319,81 @@ fn a_stop_from_a_plain_thread_ends_the_run_after_the_grace() {
         assert_eq!(joined.unwrap_err().to_string(), "the nursery was cancelled: it was stopped and the grace is over");
         stopper.join().unwrap();
     }
+}
+
+#[test]
+fn a_time_out_whose_inside_only_yields_is_cut_when_its_moment_has_come() {
+    on_each_with_clock(ALL, async |clock| {
+        let yields = Count::default();
+        let inside = async {
+            loop {
+                checkpoint().await;
+                yields.add();
+                if yields.get() == 10 {
+                    clock.jump(3 * SECOND);
+                }
+            }
+        };
+        assert_eq!(move_on_after(3 * SECOND, fail_after(60 * SECOND, inside)).await, None::<Result<(), _>>);
+        assert_eq!((yields.get(), clock.elapsed()), (10, 3 * SECOND));
+    });
+}
+
+/// What stands between has no node yet when a nursery is opened in it, and gets one then; the time-outs beside it stay without.
+#[test]
+fn a_time_out_reaches_what_was_begun_in_its_very_first_poll() {
+    on_each_with_clock(ALL, async |clock| {
+        let cut = Flag::default();
+        let inside = async {
+            assert_eq!(move_on_after(SECOND, async { 1 }).await, Some(1));
+            let unpolled = nursery(async |n| drop(n.spawn(hold(SetOnDrop(cut.clone())))));
+            assert_eq!(move_on_after(SECOND, move_on_after(90 * SECOND, unpolled)).await, None);
+            assert!(cut.is_set());
+            checkpoint().await;
+            2
+        };
+        assert_eq!(fail_after(60 * SECOND, move_on_after(60 * SECOND, inside)).await.unwrap(), Some(2));
+        assert_eq!(clock.elapsed(), SECOND);
+    });
+}
+
+#[test]
+fn a_time_out_that_has_yielded_and_is_moved_to_another_task_keeps_its_moment() {
+    on_each_with_clock(ALL, async |clock| {
+        nursery(async |n| {
+            let mut moved = Box::pin(move_on_after(3 * SECOND, async {
+                checkpoint().await;
+                sleep_forever().await;
+            }));
+            assert!(poll!(moved.as_mut()).is_pending());
+            sleep(SECOND).await;
+            n.spawn(async move { assert_eq!(moved.await, None) });
+        })
+        .await;
+        assert_eq!(clock.elapsed(), 3 * SECOND);
+    });
+}
+
+/// A wake that came before the inside was polled may have been somebody else's, who is then polled alone.
+#[test]
+fn a_time_out_in_a_combinator_whose_neighbour_yields_has_its_timer() {
+    on_each_with_clock(ALL, async |clock| {
+        let neighbour = async {
+            for _ in 0..3 {
+                checkpoint().await;
+            }
+            sleep_forever().await;
+        };
+        let mut neighbour = pin!(neighbour);
+        let mut limited = pin!(move_on_after(3 * SECOND, sleep_forever()));
+        // Polls both once, then the one alone, until it is woken with nothing due.
+        let mut turns = 0;
+        let both = poll_fn(|cx| {
+            turns += 1;
+            let _ = neighbour.as_mut().poll(cx);
+            if turns == 1 || turns > 4 { limited.as_mut().poll(cx) } else { Poll::Pending }
+        });
+        assert_eq!(both.await, None);
+        assert_eq!(clock.elapsed(), 3 * SECOND);
+    });
 }
