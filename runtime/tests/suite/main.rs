@@ -8,6 +8,7 @@ mod blocking_scope;
 mod combine;
 mod conditions;
 mod errors;
+mod fairness;
 mod groups;
 mod hogs;
 mod limited;
