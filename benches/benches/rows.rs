@@ -1,7 +1,8 @@
 //! The rows of `compare` on trioxide alone, for criterion: to notice that something has become slower.
 //!
 //! One iteration is one repetition of a row at its small size, timed by the row itself; the throughput is its operations.
-//! `cargo bench -p trioxide-benches -- --save-baseline NAME`, later `-- --baseline NAME`.
+//! `bash benches/regressions REVISION` compares with that revision; by hand: `cargo bench -p trioxide-benches -- --save-baseline NAME`, later
+//! `-- --baseline NAME`.
 
 use std::time::Duration;
 
@@ -21,8 +22,8 @@ fn rows(criterion: &mut Criterion) {
     let runtime = Trioxide::new(workers).expect("the runtime can be built");
     let mut group = criterion.benchmark_group("trioxide");
     group.sampling_mode(SamplingMode::Flat);
-    // A row that looks at the memory of its process cannot be repeated inside one.
-    for row in ROWS.iter().filter(|row| !row.own_process) {
+    // A row that looks at the memory of its process cannot be repeated inside one, and another program's load is no bench of ours.
+    for row in ROWS.iter().filter(|row| !row.own_process && row.needs.is_none()) {
         let repeat = || (row.trioxide)(&runtime, Scale::Quick).cost;
         group.throughput(Throughput::Elements(repeat().operations));
         group.bench_function(row.name, |bencher| {

@@ -1,10 +1,12 @@
-//! The report as a picture: for each figure a bar per runtime, as a multiple of tokio's, on a logarithmic scale.
+//! The report as a picture: for each figure a bar per runtime, as a multiple of tokio's, on a logarithmic scale; a line across trioxide's marks
+//! its goal.
 //!
 //! SVG that needs neither scripts nor fonts of its own, readable on light and dark pages.
 
 use std::fmt::Write as _;
 
 use crate::contenders::Contender;
+use crate::goals::Goal;
 use crate::report::Report;
 use crate::statistics::ratio;
 
@@ -15,8 +17,8 @@ const BAR: f64 = 9.0;
 const GAP: f64 = 10.0;
 const TOP: f64 = 56.0;
 /// The ends of the scale; what lies beyond is cut, and its number says how far.
-const SCALE: (f64, f64) = (0.05, 4.0);
-const TICKS: [f64; 7] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0];
+const SCALE: (f64, f64) = (0.02, 4.0);
+const TICKS: [f64; 8] = [0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0];
 
 /// The chart, or `None` if tokio did not take part.
 #[must_use]
@@ -27,8 +29,8 @@ pub fn render(report: &Report) -> Option<String> {
     if figures.is_empty() {
         return None;
     }
-    let group = BAR * shown.len() as f64 + GAP;
-    let (width, height) = (LABELS + PLOT + NUMBERS, TOP + group * figures.len() as f64 + 12.0);
+    let group = |figure: &Figure| BAR * figure.ratios.len() as f64 + GAP;
+    let (width, height) = (LABELS + PLOT + NUMBERS, TOP + figures.iter().map(group).sum::<f64>() + 12.0);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height:.0}\" font-family=\"sans-serif\" font-size=\"11\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n\
@@ -46,27 +48,39 @@ pub fn render(report: &Report) -> Option<String> {
             TOP - 5.0
         );
     }
-    for (index, figure) in figures.iter().enumerate() {
-        let y = TOP + group * index as f64 + GAP / 2.0;
-        let middle = y + BAR * shown.len() as f64 / 2.0 + 4.0;
+    let mut top = TOP;
+    for figure in &figures {
+        let y = top + GAP / 2.0;
+        top += group(figure);
+        let middle = y + BAR * figure.ratios.len() as f64 / 2.0 + 4.0;
         let _ = writeln!(
             svg,
             "<text x=\"{:.0}\" y=\"{middle:.1}\" text-anchor=\"end\">{}</text>",
             LABELS - 8.0,
             figure.label
         );
-        for (place, (contender, ratio)) in figure.ratios.iter().enumerate() {
-            let Some(ratio) = ratio else { continue };
-            let (y, length) = (y + BAR * place as f64, at(*ratio) - LABELS);
+        let mut y = y;
+        for (contender, ratio) in &figure.ratios {
+            let length = at(*ratio) - LABELS;
             let _ = writeln!(
                 svg,
                 "<rect x=\"{LABELS}\" y=\"{y:.1}\" width=\"{length:.1}\" height=\"{:.1}\" fill=\"{}\"/>\
-                 <text x=\"{:.1}\" y=\"{:.1}\" font-size=\"9\">{ratio:.2}</text>",
+                 <text x=\"{:.1}\" y=\"{:.1}\" font-size=\"9\">{}</text>",
                 BAR - 1.0,
                 colour(*contender),
                 LABELS + length + 3.0,
-                y + BAR - 2.0
+                y + BAR - 2.0,
+                number(*ratio)
             );
+            if let Some(goal) = figure.goal.filter(|_| *contender == Contender::Trioxide) {
+                let x = at(goal);
+                let (from, to) = (y - 2.0, y + BAR + 1.0);
+                let _ = writeln!(
+                    svg,
+                    "<line x1=\"{x:.1}\" y1=\"{from:.1}\" x2=\"{x:.1}\" y2=\"{to:.1}\" stroke=\"#0a7d33\" stroke-width=\"3\"/>"
+                );
+            }
+            y += BAR;
         }
     }
     svg.push_str("</svg>\n");
@@ -75,18 +89,25 @@ pub fn render(report: &Report) -> Option<String> {
 
 struct Figure {
     label: String,
-    ratios: Vec<(Contender, Option<f64>)>,
+    /// Of those that have one.
+    ratios: Vec<(Contender, f64)>,
+    goal: Option<f64>,
 }
 
 fn figures(report: &Report, shown: &[Contender]) -> Vec<Figure> {
     let mut figures = Vec::new();
     for outcome in &report.outcomes {
         for (index, metric) in outcome.row.metrics.iter().enumerate() {
+            let label = metric.label(outcome.row.name);
             let tokio = outcome.summary(Contender::Tokio, index);
-            let of = |contender: &Contender| (*contender, ratio(outcome.summary(*contender, index), tokio));
-            let ratios: Vec<_> = shown.iter().map(of).collect();
-            if ratios.iter().any(|(_, ratio)| ratio.is_some()) {
-                figures.push(Figure { label: metric.label(outcome.row.name), ratios });
+            let of = |contender: &Contender| Some((*contender, ratio(outcome.summary(*contender, index), tokio)?));
+            let ratios: Vec<_> = shown.iter().filter_map(of).collect();
+            let goal = Goal::of(&label).and_then(|goal| match goal {
+                Goal::OfTokio(limit) => Some(limit),
+                Goal::AtMost(limit) => tokio.map(|tokio| limit / tokio.median),
+            });
+            if !ratios.is_empty() {
+                figures.push(Figure { label, ratios, goal });
             }
         }
     }
@@ -95,7 +116,7 @@ fn figures(report: &Report, shown: &[Contender]) -> Vec<Figure> {
 
 fn legend(svg: &mut String, shown: &[Contender]) {
     for (index, contender) in shown.iter().enumerate() {
-        let x = LABELS + 90.0 * index as f64;
+        let x = LABELS + 76.0 * index as f64;
         let _ = writeln!(
             svg,
             "<rect x=\"{x}\" y=\"24\" width=\"10\" height=\"10\" fill=\"{}\"/><text x=\"{}\" y=\"33\">{}</text>",
@@ -104,14 +125,33 @@ fn legend(svg: &mut String, shown: &[Contender]) {
             contender.name()
         );
     }
+    let x = LABELS + 76.0 * shown.len() as f64;
+    let _ = writeln!(
+        svg,
+        "<line x1=\"{x}\" y1=\"23\" x2=\"{x}\" y2=\"35\" stroke=\"#0a7d33\" stroke-width=\"3\"/><text x=\"{}\" y=\"33\">goal</text>",
+        x + 6.0
+    );
 }
 
 fn colour(contender: Contender) -> &'static str {
     match contender {
         Contender::Trioxide => "#b7410e",
         Contender::Tokio => "#333",
+        Contender::TokioCt => "#999",
         Contender::Smol => "#7a9cc6",
+        #[cfg(feature = "peers")]
+        Contender::May => "#c9b458",
+        #[cfg(feature = "peers")]
+        Contender::Monoio => "#9a6fb0",
+        #[cfg(feature = "peers")]
+        Contender::Compio => "#c79bd2",
+        #[cfg(feature = "peers")]
+        Contender::Rayon => "#5f9e8f",
     }
+}
+
+fn number(ratio: f64) -> String {
+    if ratio < 0.01 { format!("{ratio:.4}") } else { format!("{ratio:.2}") }
 }
 
 /// Where on the x axis a ratio lies.
@@ -131,6 +171,7 @@ mod tests {
         assert!(svg.contains(">spawn_join</text>"), "{svg}");
         assert!(svg.contains(">0.25</text>") && svg.contains(">0.50</text>"), "{svg}");
         assert_eq!(svg.matches("<rect x=\"170\"").count(), 1 + 2, "one in the legend, two bars: {svg}");
+        assert_eq!(svg.matches("#0a7d33").count(), 1 + 1, "one in the legend, one goal: {svg}");
     }
 
     #[test]

@@ -8,12 +8,12 @@ use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::contenders::{Body, Contender};
-use crate::report::{Outcome, Settings};
+use crate::report::{Report, Settings};
 use crate::rows::{ROWS, Row, Scale};
-use crate::session::{self, CHILD_COMMAND, Observer};
-use crate::{chart, json, table};
+use crate::session::{self, Observer};
+use crate::{chart, json, runner, table};
 
-/// Runs each row on trioxide, tokio and smol in turn, in one process, and prints the medians side by side.
+/// Runs each row on trioxide, tokio, smol and others in turn, and prints the medians side by side.
 #[derive(Debug, Parser)]
 #[command(name = "compare", args_conflicts_with_subcommands = true)]
 struct Options {
@@ -30,6 +30,12 @@ struct Options {
     /// Timed repetitions of each row on each runtime [default: 7, with --quick 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     reps: Option<u32>,
+    /// Count instructions (valgrind) and calls of futex (perf) too; takes as long again
+    #[arg(long)]
+    counts: bool,
+    /// Write compare.json, compare.md and compare.svg to DIR, which exists
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["json", "markdown", "svg"])]
+    into: Option<PathBuf>,
     /// Write everything, each repetition included, to FILE
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -58,7 +64,7 @@ struct Common {
 }
 
 impl Common {
-    fn settings(&self, contenders: Vec<Contender>, reps: Option<u32>) -> Settings {
+    fn settings(&self, contenders: Vec<Contender>, reps: Option<u32>, counts: bool) -> Settings {
         let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
         Settings {
             contenders,
@@ -66,23 +72,22 @@ impl Common {
             repetitions: reps.unwrap_or(if self.quick { 3 } else { 7 }) as usize,
             scale: if self.quick { Scale::Quick } else { Scale::Full },
             body: self.body,
+            counts,
         }
     }
 }
 
 #[derive(Debug, Subcommand)]
 enum Hidden {
-    /// One repetition in this process, printed as JSON: how `compare` runs the rows that look at the process's memory.
-    #[command(name = CHILD_COMMAND, hide = true)]
-    Child {
+    /// One row on one runtime in this process, again and again: how `compare` runs everything.
+    #[command(name = runner::COMMAND, hide = true)]
+    Runner {
         #[command(flatten)]
         common: Common,
         #[arg(long)]
         row: String,
         #[arg(long)]
         runtime: Contender,
-        #[arg(long)]
-        counting: bool,
     },
 }
 
@@ -99,43 +104,67 @@ pub fn main() -> ExitCode {
 }
 
 fn execute(options: &Options) -> io::Result<()> {
-    if let Some(Hidden::Child { common, row, runtime, counting }) = &options.command {
-        return child(&common.settings(vec![*runtime], Some(1)), row, *runtime, *counting);
+    if let Some(Hidden::Runner { common, row, runtime }) = &options.command {
+        let known = ROWS.iter().find(|known| known.name == row);
+        let row = known.ok_or_else(|| io::Error::other(format!("no row is named {row:?}")))?;
+        return runner::serve(row, *runtime, &common.settings(vec![*runtime], Some(1), false));
     }
-    let rows = select(&options.only)?;
+    let mut rows = select(&options.only)?;
     if options.list {
         list(&rows);
         return Ok(());
     }
-    // An error belongs before minutes of work, not after them. What the file holds stays until there is something better.
-    for file in [&options.json, &options.markdown, &options.svg].into_iter().flatten() {
-        let opened = std::fs::OpenOptions::new().append(true).create(true).open(file);
-        opened.map_err(|error| named(file, &error))?;
-    }
-    let settings = options.common.settings(contenders(&options.runtime), options.reps);
-    let mut progress = Progress::new(session::repetitions(&rows, &settings));
+    rows.retain(|row| {
+        let missing = row.needs.filter(|_| !row.can_run());
+        missing.inspect(|program| eprintln!("no {program}: {} is left out", row.name)).is_none()
+    });
+    let files = Files::asked_for(options)?;
+    let settings = options.common.settings(contenders(&options.runtime), options.reps, options.counts);
+    let mut progress = Progress::new(session::repetitions(&rows, &settings), files);
     let report = session::run(&rows, settings, &mut progress)?;
     progress.bar.finish_and_clear();
     print!("{}", table::render(&report));
-    if let Some(file) = &options.json {
-        write(file, &format!("{:#}\n", json::report(&report)))?;
-    }
-    if let Some(file) = &options.markdown {
-        write(file, &table::markdown(&report))?;
-    }
-    if let Some(file) = &options.svg {
-        let chart = chart::render(&report);
-        write(file, &chart.ok_or_else(|| io::Error::other("--svg draws ratios to tokio, which did not take part"))?)?;
-    }
-    Ok(())
+    progress.files.write(&report)
 }
 
-fn child(settings: &Settings, name: &str, contender: Contender, counting: bool) -> io::Result<()> {
-    let row = ROWS.iter().find(|row| row.name == name);
-    let row = row.ok_or_else(|| io::Error::other(format!("no row is named {name:?}")))?;
-    let sample = session::run_once(row, contender, settings, counting)?;
-    println!("{}", json::sample(&sample));
-    Ok(())
+/// Where the report goes besides the screen.
+struct Files {
+    json: Option<PathBuf>,
+    markdown: Option<PathBuf>,
+    svg: Option<PathBuf>,
+}
+
+impl Files {
+    /// An error belongs before minutes of work, not after them. What a file holds stays until there is something better.
+    fn asked_for(options: &Options) -> io::Result<Self> {
+        let of = |file: &Option<PathBuf>, name| file.clone().or_else(|| Some(options.into.as_ref()?.join(name)));
+        let files = Self {
+            json: of(&options.json, "compare.json"),
+            markdown: of(&options.markdown, "compare.md"),
+            svg: of(&options.svg, "compare.svg"),
+        };
+        for file in [&files.json, &files.markdown, &files.svg].into_iter().flatten() {
+            let opened = std::fs::OpenOptions::new().append(true).create(true).open(file);
+            opened.map_err(|error| named(file, &error))?;
+        }
+        Ok(files)
+    }
+
+    /// Writes what there is so far.
+    fn write(&self, report: &Report) -> io::Result<()> {
+        if let Some(file) = &self.json {
+            write(file, &format!("{:#}\n", json::report(report)))?;
+        }
+        if let Some(file) = &self.markdown {
+            write(file, &table::markdown(report))?;
+        }
+        if let Some(file) = &self.svg {
+            let chart = chart::render(report);
+            let without = || io::Error::other("--svg draws ratios to tokio, which did not take part");
+            write(file, &chart.ok_or_else(without)?)?;
+        }
+        Ok(())
+    }
 }
 
 /// The rows whose name contains one of `parts`; all rows if there are none.
@@ -149,7 +178,7 @@ fn select(parts: &[String]) -> io::Result<Vec<&'static Row>> {
 
 /// Those asked for, in the usual order; all if none is.
 fn contenders(asked: &[Contender]) -> Vec<Contender> {
-    Contender::ALL.into_iter().filter(|contender| asked.is_empty() || asked.contains(contender)).collect()
+    Contender::ALL.iter().copied().filter(|contender| asked.is_empty() || asked.contains(contender)).collect()
 }
 
 fn list(rows: &[&Row]) {
@@ -167,17 +196,19 @@ fn named(file: &std::path::Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot write {}: {error}", file.display()))
 }
 
-/// A bar on a terminal, a line per row elsewhere; both on standard error.
+/// A bar on a terminal, a line per row elsewhere; both on standard error. The files are written anew after each row, so that a run which is
+/// broken off has not been for nothing.
 struct Progress {
     bar: ProgressBar,
     terminal: bool,
+    files: Files,
 }
 
 impl Progress {
-    fn new(repetitions: usize) -> Self {
+    fn new(repetitions: usize, files: Files) -> Self {
         let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {elapsed}, {eta} left  {msg}");
         let bar = ProgressBar::new(repetitions as u64).with_style(style.expect("the template is well-formed"));
-        Self { bar, terminal: io::stderr().is_terminal() }
+        Self { bar, terminal: io::stderr().is_terminal(), files }
     }
 }
 
@@ -190,12 +221,15 @@ impl Observer for Progress {
         self.bar.inc(1);
     }
 
-    fn row_ends(&mut self, outcome: &Outcome) {
+    fn row_ends(&mut self, report: &Report) {
+        let Some(outcome) = report.outcomes.last() else { return };
         if self.terminal {
             self.bar.println(table::one_line(outcome));
         } else {
             eprintln!("{}", table::one_line(outcome));
         }
+        // Whether it can be written at the end is what counts.
+        let _ = self.files.write(report);
     }
 }
 
@@ -218,7 +252,7 @@ mod tests {
     fn quick_is_smaller_unless_asked_otherwise() {
         let settings = |line| {
             let options = parse(line).unwrap();
-            options.common.settings(contenders(&options.runtime), options.reps)
+            options.common.settings(contenders(&options.runtime), options.reps, options.counts)
         };
         assert_eq!(settings("compare").repetitions, 7);
         let quick = settings("compare --quick --workers 3");
@@ -232,6 +266,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_with_its_reason() {
+        assert!(parse("compare --into a --json b").is_err());
         for line in ["compare --workers 0", "compare --reps 0", "compare --runtime actix"] {
             assert!(parse(line).unwrap_err().to_string().contains("invalid value"), "{line}");
         }

@@ -4,10 +4,13 @@
 //! | --- | --- | --- |
 //! | trioxide | `N`, the calling thread is one of them | on the calling thread, worker 0 |
 //! | tokio, multi-thread | `N` threads | `block_on` on the calling thread, beside the workers |
+//! | tokio, current-thread | none but the calling thread | `block_on` on it |
 //! | smol: one executor | `N` threads | `block_on` on the calling thread, beside the workers |
 //!
 //! So each body runs where that runtime's `main` runs. tokio and smol get one more thread that way, and their body's spawns
 //! cross threads; `--body task` runs their bodies in a task on a worker instead.
+//!
+//! With the feature `peers` there are more: see [`crate::peers`].
 
 use std::future::Future;
 use std::io;
@@ -22,13 +25,40 @@ pub enum Contender {
     Trioxide,
     /// tokio's multi-thread runtime.
     Tokio,
+    /// tokio's current-thread runtime: what a second core and its price are to be measured against.
+    TokioCt,
     /// smol: async-executor on plain threads, async-io, blocking.
     Smol,
+    /// may: stackful coroutines on `N` threads.
+    #[cfg(feature = "peers")]
+    May,
+    /// monoio: a loop per thread on io_uring; tasks stay where they are.
+    #[cfg(feature = "peers")]
+    Monoio,
+    /// compio: a loop per thread on io_uring; tasks stay where they are.
+    #[cfg(feature = "peers")]
+    Compio,
+    /// rayon: closures on `N` threads, for fork and join.
+    #[cfg(feature = "peers")]
+    Rayon,
 }
 
 impl Contender {
-    /// All, in the order of the table's columns and of the repetitions.
-    pub const ALL: [Self; 3] = [Self::Trioxide, Self::Tokio, Self::Smol];
+    /// All that were built, in the order of the table's columns and of the repetitions.
+    pub const ALL: &[Self] = &[
+        Self::Trioxide,
+        Self::Tokio,
+        Self::TokioCt,
+        Self::Smol,
+        #[cfg(feature = "peers")]
+        Self::May,
+        #[cfg(feature = "peers")]
+        Self::Monoio,
+        #[cfg(feature = "peers")]
+        Self::Compio,
+        #[cfg(feature = "peers")]
+        Self::Rayon,
+    ];
 
     /// The name used in tables, in JSON and on the command line.
     #[must_use]
@@ -36,7 +66,16 @@ impl Contender {
         match self {
             Self::Trioxide => "trioxide",
             Self::Tokio => "tokio",
+            Self::TokioCt => "tokio-ct",
             Self::Smol => "smol",
+            #[cfg(feature = "peers")]
+            Self::May => "may",
+            #[cfg(feature = "peers")]
+            Self::Monoio => "monoio",
+            #[cfg(feature = "peers")]
+            Self::Compio => "compio",
+            #[cfg(feature = "peers")]
+            Self::Rayon => "rayon",
         }
     }
 }
@@ -81,7 +120,7 @@ impl Trioxide {
     }
 }
 
-/// tokio's multi-thread runtime.
+/// One of tokio's runtimes.
 #[derive(Debug)]
 pub struct Tokio {
     runtime: tokio::runtime::Runtime,
@@ -89,13 +128,23 @@ pub struct Tokio {
 }
 
 impl Tokio {
-    /// Builds the runtime.
+    /// Builds the multi-thread runtime.
     ///
     /// # Errors
     ///
     /// If the threads or the poller cannot be had.
     pub fn new(workers: usize, body: Body) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
+        Ok(Self { runtime, body })
+    }
+
+    /// Builds the runtime that has no thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// If the poller cannot be had.
+    pub fn current_thread(body: Body) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         Ok(Self { runtime, body })
     }
 

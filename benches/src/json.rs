@@ -1,10 +1,11 @@
-//! The report as JSON, and a sample on its way from a child process.
+//! The report as JSON, and a sample on its way from a runner.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::contenders::Contender;
+use crate::goals::Goal;
 use crate::measure::{Cost, Sample};
 use crate::report::{Outcome, Report, Series};
 use crate::rows::Scale;
@@ -30,6 +31,7 @@ pub fn report(report: &Report) -> Value {
 fn outcome(outcome: &Outcome) -> Value {
     let metrics = outcome.row.metrics.iter().enumerate().map(|(index, metric)| {
         let of = |contender| outcome.summary(contender, index);
+        let goal = Goal::of(&metric.label(outcome.row.name));
         let medians =
             outcome.series.iter().map(|series| (series.contender.name().to_owned(), summary(series.summary(index))));
         json!({
@@ -38,6 +40,8 @@ fn outcome(outcome: &Outcome) -> Value {
             "runtimes": medians.collect::<serde_json::Map<_, _>>(),
             "trioxide_to_tokio": ratio(of(Contender::Trioxide), of(Contender::Tokio)),
             "trioxide_to_smol": ratio(of(Contender::Trioxide), of(Contender::Smol)),
+            "goal": goal.map(Goal::text),
+            "goal_met": goal.and_then(|goal| goal.is_met(outcome, index)),
         })
     });
     let runtimes = outcome.series.iter().map(|series| (series.contender.name().to_owned(), runtime(series)));
@@ -54,6 +58,9 @@ fn runtime(series: &Series) -> Value {
         "cpu_ns_per_operation": summary(series.cpu()),
         "switches_per_operation": summary(series.switches()),
         "allocations_per_operation": series.allocations(),
+        "futexes_per_operation": series.futexes,
+        "instructions_per_operation_with_one_worker": series.instructions,
+        "failed": series.failed,
         "repetitions": series.samples.iter().map(sample).collect::<Vec<_>>(),
     })
 }
@@ -111,6 +118,7 @@ mod tests {
         assert_eq!(row["metrics"][0]["runtimes"]["trioxide"], json!({ "median": 100.0, "min": 95.0, "max": 110.0 }));
         assert_eq!(row["metrics"][0]["trioxide_to_tokio"], 0.25);
         assert_eq!(row["metrics"][0]["trioxide_to_smol"], 0.5);
+        assert_eq!(row["metrics"][0]["goal_met"], false);
         let repetitions = row["runtimes"]["tokio"]["repetitions"].as_array().unwrap();
         assert_eq!(repetitions.len(), 3);
         assert_eq!(repetitions[1]["values"], json!([404.0]));

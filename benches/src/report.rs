@@ -18,6 +18,8 @@ pub struct Settings {
     pub scale: Scale,
     /// Where the bodies of tokio and smol ran.
     pub body: Body,
+    /// Whether instructions and calls of `futex` are counted.
+    pub counts: bool,
 }
 
 /// Everything that was measured.
@@ -49,6 +51,12 @@ pub struct Series {
     pub samples: Vec<Sample>,
     /// The repetition that counted allocations; its times are of no use.
     pub counted: Option<Cost>,
+    /// Instructions per operation with one worker.
+    pub instructions: Option<f64>,
+    /// Calls of `futex` per operation.
+    pub futexes: Option<f64>,
+    /// What went wrong.
+    pub failed: Option<String>,
 }
 
 impl Outcome {
@@ -66,6 +74,12 @@ impl Outcome {
 }
 
 impl Series {
+    /// Without any repetition yet.
+    #[must_use]
+    pub fn new(contender: Contender) -> Self {
+        Self { contender, samples: Vec::new(), counted: None, instructions: None, futexes: None, failed: None }
+    }
+
     /// The summary of figure number `metric`.
     #[must_use]
     pub fn summary(&self, metric: usize) -> Option<Summary> {
@@ -109,14 +123,16 @@ pub(crate) mod tests {
             contender,
             samples: nanos.map(sample).to_vec(),
             counted: Some(Cost { allocations: 2_500, ..sample(0.0).cost }),
+            ..Series::new(contender)
         };
         Report {
             settings: Settings {
-                contenders: Contender::ALL.to_vec(),
+                contenders: vec![Contender::Trioxide, Contender::Tokio, Contender::Smol],
                 workers: 2,
                 repetitions: 3,
                 scale: Scale::Full,
                 body: Body::Main,
+                counts: false,
             },
             cores_used_by_others: Some(0.0625),
             outcomes: vec![Outcome {

@@ -1,16 +1,20 @@
-//! Runs the repetitions: for each row first one of each runtime to warm up, then A B C A B C, then one of each that counts
-//! allocations and is not timed.
+//! Runs the repetitions: for each row one of each runtime to warm up, then A B C A B C, then one of each that counts allocations and
+//! is not timed.
+//!
+//! Each runtime runs in a process of its own, a *runner*, which waits on its standard input while the others have their turn. So what
+//! the system counts for a process is one runtime's, no runtime's threads or memory are in the way of another's, and one that
+//! panics, crashes or hangs loses its own figure and no other's.
 
 use std::io;
-use std::process::{Command, Stdio};
 
 use crate::allocations;
 use crate::contenders::{Contender, Smol, Tokio, Trioxide};
-use crate::json;
+use crate::counts::{self, Tools};
 use crate::machine::Watch;
 use crate::measure::Sample;
 use crate::report::{Outcome, Report, Series, Settings};
 use crate::rows::{Row, Scale};
+use crate::runner::Runner;
 
 /// Told what is going on; see [`run`].
 pub trait Observer {
@@ -18,148 +22,132 @@ pub trait Observer {
     fn repetition_begins(&mut self, row: &Row, contender: Contender);
     /// It has ended.
     fn repetition_ends(&mut self);
-    /// All repetitions of a row have ended.
-    fn row_ends(&mut self, outcome: &Outcome);
+    /// All repetitions of the last row of `report` have ended.
+    fn row_ends(&mut self, report: &Report);
 }
 
 /// How many repetitions [`run`] will report to its observer.
 #[must_use]
 pub fn repetitions(rows: &[&'static Row], settings: &Settings) -> usize {
-    let of_row = |row: &&Row| settings.repetitions + usize::from(!row.own_process) + 1;
-    rows.iter().map(of_row).sum::<usize>() * settings.contenders.len()
+    let of_row = |row: &&Row| {
+        let runtimes = settings.contenders.iter().filter(|contender| row.runs_on(**contender)).count();
+        runtimes * (settings.repetitions + usize::from(!row.own_process) + 1 + usize::from(settings.counts))
+    };
+    rows.iter().map(of_row).sum()
 }
 
-/// Runs `rows` as `settings` say.
+/// Runs `rows` as `settings` say. A runtime that fails in a row is without a figure there.
 ///
 /// # Errors
 ///
-/// If a runtime cannot be built, or a child process cannot be run or fails.
-///
-/// # Panics
-///
-/// If a row finds that a runtime did not do its work.
+/// If the program cannot be started again, as it must be for the runners.
 pub fn run(rows: &[&'static Row], settings: Settings, observer: &mut impl Observer) -> io::Result<Report> {
     let watch = Watch::start();
-    let mut outcomes = Vec::new();
+    let tools = if settings.counts { Tools::find() } else { Tools::default() };
+    let mut report = Report { settings, cores_used_by_others: None, outcomes: Vec::new() };
     for row in rows {
-        let outcome = run_row(row, &settings, observer)?;
-        observer.row_ends(&outcome);
-        outcomes.push(outcome);
+        let outcome = run_row(row, &report.settings, &tools, observer)?;
+        report.outcomes.push(outcome);
+        report.cores_used_by_others = watch.cores_used_by_others();
+        observer.row_ends(&report);
     }
-    Ok(Report { settings, cores_used_by_others: watch.cores_used_by_others(), outcomes })
+    Ok(report)
 }
 
-/// One repetition of `row` on a runtime built for it: what a child process does.
-///
-/// # Errors
-///
-/// If the runtime cannot be built.
-pub fn run_once(row: &Row, contender: Contender, settings: &Settings, counting: bool) -> io::Result<Sample> {
-    let runtime = Running::start(contender, settings)?;
-    Ok(counted(counting, || runtime.repeat(row, settings.scale)))
-}
+fn run_row(row: &'static Row, settings: &Settings, tools: &Tools, observer: &mut impl Observer) -> io::Result<Outcome> {
+    let wanted = settings.contenders.iter().copied().filter(|contender| row.runs_on(*contender));
+    let mut series: Vec<(Series, Runner)> =
+        wanted.map(|contender| (Series::new(contender), Runner::new(row, contender, settings))).collect();
 
-fn run_row(row: &'static Row, settings: &Settings, observer: &mut impl Observer) -> io::Result<Outcome> {
-    let places = settings.contenders.iter().map(|contender| Place::of(row, *contender, settings));
-    let places = places.collect::<io::Result<Vec<_>>>()?;
-    let mut series: Vec<Series> = settings
-        .contenders
-        .iter()
-        .map(|contender| Series { contender: *contender, samples: Vec::new(), counted: None })
-        .collect();
-
-    let mut each = |counting: bool, keep: &mut dyn FnMut(&mut Series, Sample)| -> io::Result<()> {
-        for (place, series) in places.iter().zip(&mut series) {
+    let mut each = |counting: bool, keep: &mut dyn FnMut(&mut Series, Sample)| {
+        for (series, runner) in &mut series {
             observer.repetition_begins(row, series.contender);
-            let sample = place.repeat(row, series.contender, settings, counting)?;
+            if series.failed.is_none() {
+                match runner.repeat(counting) {
+                    Ok(sample) => keep(series, sample),
+                    Err(error) => series.failed = Some(error.to_string()),
+                }
+            }
             observer.repetition_ends();
-            keep(series, sample);
         }
-        Ok(())
     };
     if !row.own_process {
-        each(false, &mut |_, _warm_up| ())?;
+        each(false, &mut |_, _warm_up| ());
     }
     for _ in 0..settings.repetitions {
-        each(false, &mut |series, sample| series.samples.push(sample))?;
+        each(false, &mut |series, sample| series.samples.push(sample));
     }
-    each(true, &mut |series, sample| series.counted = Some(sample.cost))?;
+    each(true, &mut |series, sample| series.counted = Some(sample.cost));
+    // The runners end here, before anything is counted.
+    let mut series: Vec<Series> = series.into_iter().map(|(series, _)| series).collect();
+    for series in series.iter_mut().filter(|_| settings.counts) {
+        observer.repetition_begins(row, series.contender);
+        if series.failed.is_none() {
+            series.futexes = counts::futexes(tools, row, series.contender, settings)?;
+            series.instructions = counts::instructions(tools, row, series.contender, settings)?;
+        }
+        observer.repetition_ends();
+    }
     Ok(Outcome { row, series })
 }
 
-/// Where a row's repetitions run on one runtime.
-enum Place {
-    Here(Running),
-    ChildProcess,
+/// A runtime that has been built, for one row.
+pub struct Running {
+    row: &'static Row,
+    scale: Scale,
+    on: On,
 }
 
-impl Place {
-    fn of(row: &Row, contender: Contender, settings: &Settings) -> io::Result<Self> {
-        if row.own_process { Ok(Self::ChildProcess) } else { Running::start(contender, settings).map(Self::Here) }
-    }
-
-    fn repeat(&self, row: &Row, contender: Contender, settings: &Settings, counting: bool) -> io::Result<Sample> {
-        match self {
-            Self::Here(runtime) => Ok(counted(counting, || runtime.repeat(row, settings.scale))),
-            Self::ChildProcess => in_child(row, contender, settings, counting),
-        }
-    }
-}
-
-/// A runtime that has been built.
-enum Running {
+enum On {
     Trioxide(Trioxide),
     Tokio(Tokio),
     Smol(Smol),
+    #[cfg(feature = "peers")]
+    Peer {
+        repeat: crate::peers::Repeat,
+        workers: usize,
+    },
 }
 
 impl Running {
-    fn start(contender: Contender, settings: &Settings) -> io::Result<Self> {
-        match contender {
-            Contender::Trioxide => Trioxide::new(settings.workers).map(Self::Trioxide),
-            Contender::Tokio => Tokio::new(settings.workers, settings.body).map(Self::Tokio),
-            Contender::Smol => Smol::new(settings.workers, settings.body).map(Self::Smol),
-        }
+    /// Builds `contender`'s runtime.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be built, or does not run that row.
+    pub fn start(row: &'static Row, contender: Contender, settings: &Settings) -> io::Result<Self> {
+        let on = match contender {
+            Contender::Trioxide => On::Trioxide(Trioxide::new(settings.workers)?),
+            Contender::Tokio => On::Tokio(Tokio::new(settings.workers, settings.body)?),
+            Contender::TokioCt => On::Tokio(Tokio::current_thread(settings.body)?),
+            Contender::Smol => On::Smol(Smol::new(settings.workers, settings.body)?),
+            #[cfg(feature = "peers")]
+            peer => {
+                let repeat = crate::peers::repeat(peer, row.name);
+                let repeat =
+                    repeat.ok_or_else(|| io::Error::other(format!("{} does not run {}", peer.name(), row.name)))?;
+                On::Peer { repeat, workers: settings.workers }
+            }
+        };
+        Ok(Self { row, scale: settings.scale, on })
     }
 
-    fn repeat(&self, row: &Row, scale: Scale) -> Sample {
-        match self {
-            Self::Trioxide(runtime) => (row.trioxide)(runtime, scale),
-            Self::Tokio(runtime) => (row.tokio)(runtime, scale),
-            Self::Smol(runtime) => (row.smol)(runtime, scale),
-        }
+    /// One repetition, whose allocations are counted if `counting`.
+    ///
+    /// # Panics
+    ///
+    /// If a row finds that a runtime did not do its work.
+    #[must_use]
+    pub fn repeat(&self, counting: bool) -> Sample {
+        allocations::set_counting(counting);
+        let sample = match &self.on {
+            On::Trioxide(runtime) => (self.row.trioxide)(runtime, self.scale),
+            On::Tokio(runtime) => (self.row.tokio)(runtime, self.scale),
+            On::Smol(runtime) => (self.row.smol)(runtime, self.scale),
+            #[cfg(feature = "peers")]
+            On::Peer { repeat, workers } => repeat(*workers, self.scale),
+        };
+        allocations::set_counting(false);
+        sample
     }
-}
-
-fn counted(counting: bool, repeat: impl FnOnce() -> Sample) -> Sample {
-    if !counting {
-        return repeat();
-    }
-    allocations::set_counting(true);
-    let sample = repeat();
-    allocations::set_counting(false);
-    sample
-}
-
-/// The name of the hidden command that a child process is started with.
-pub const CHILD_COMMAND: &str = "child";
-
-/// Runs one repetition in a new process of this program, which prints its sample.
-fn in_child(row: &Row, contender: Contender, settings: &Settings, counting: bool) -> io::Result<Sample> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args([CHILD_COMMAND, "--row", row.name, "--runtime", contender.name()]);
-    command.args(["--workers", &settings.workers.to_string(), "--body", settings.body.name()]);
-    if settings.scale == Scale::Quick {
-        command.arg("--quick");
-    }
-    if counting {
-        command.arg("--counting");
-    }
-    let output = command.stderr(Stdio::inherit()).output()?;
-    let failed =
-        |what: &str| io::Error::other(format!("{} on {}, in its own process: {what}", row.name, contender.name()));
-    if !output.status.success() {
-        return Err(failed(&output.status.to_string()));
-    }
-    json::read_sample(&output.stdout).ok_or_else(|| failed("it printed no sample"))
 }

@@ -1,31 +1,40 @@
-//! The report as text: one table of the rows' own figures, one of what they cost besides.
+//! The report as text: one table of the rows' own figures, and one for each thing that they cost besides.
 
 use std::fmt::Write as _;
 
 use crate::contenders::Contender;
-use crate::report::{Outcome, Report};
+use crate::goals::{self, Goal};
+use crate::report::{Outcome, Report, Series};
 use crate::rows::Scale;
 use crate::statistics::{Summary, ratio};
 
-/// Both tables and a line on how they came about.
+/// The tables, and a line on how they came about.
 #[must_use]
 pub fn render(report: &Report) -> String {
     let mut text = heading(report);
     text.push('\n');
     text += &lay_out(&figures(report));
-    text.push_str("\nper operation: CPU time of all threads in ns, voluntary context switches, allocations\n\n");
-    text += &lay_out(&costs(report));
+    text.push('\n');
+    text += &remarks(report);
+    for cost in costs(report) {
+        let _ = write!(text, "\n{}\n\n", cost.what);
+        text += &lay_out(&cost.lines);
+    }
     text
 }
 
-/// Both tables in Markdown, with the line on how they came about.
+/// The tables in Markdown, with the line on how they came about.
 #[must_use]
 pub fn markdown(report: &Report) -> String {
     let mut text = heading(report);
     text.push('\n');
     text += &pipes(&figures(report));
-    text.push_str("\nPer operation: CPU time of all threads in ns, voluntary context switches, allocations.\n\n");
-    text += &pipes(&costs(report));
+    text.push('\n');
+    text += &remarks(report);
+    for cost in costs(report) {
+        let _ = write!(text, "\n**{}**\n\n", cost.what);
+        text += &pipes(&cost.lines);
+    }
     text
 }
 
@@ -56,15 +65,49 @@ fn heading(report: &Report) -> String {
 /// How many cores others may use before the figures suffer.
 const BUSY: f64 = 0.1;
 
+/// Which goals are met, where trioxide is worse than others, and what failed.
+fn remarks(report: &Report) -> String {
+    let mut text = String::new();
+    if report.settings.contenders.contains(&Contender::Trioxide) {
+        let verdicts = report.outcomes.iter().flat_map(|outcome| {
+            let labels = outcome.row.metrics.iter().map(|metric| metric.label(outcome.row.name)).enumerate();
+            labels.filter_map(|(index, label)| Goal::of(&label)?.is_met(outcome, index)).collect::<Vec<_>>()
+        });
+        let verdicts: Vec<bool> = verdicts.collect();
+        let met = verdicts.iter().filter(|met| **met).count();
+        let _ = writeln!(text, "{met} of {} goals are met.", verdicts.len());
+        for rival in [Contender::Tokio, Contender::Smol] {
+            let worse =
+                goals::worse_than(&report.outcomes, rival).map(|(label, times)| format!("{label} ({times:.2})"));
+            let worse: Vec<String> = worse.collect();
+            let worse = if worse.is_empty() { "none".to_owned() } else { worse.join(", ") };
+            let _ = writeln!(text, "Figures that are worse than {}'s: {worse}.", rival.name());
+        }
+    }
+    for outcome in &report.outcomes {
+        for series in &outcome.series {
+            if let Some(reason) = &series.failed {
+                let _ = writeln!(text, "{} on {} has no figure: {reason}.", outcome.row.name, series.contender.name());
+            }
+        }
+    }
+    text
+}
+
 type Line = Vec<String>;
 
 fn figures(report: &Report) -> Vec<Line> {
     let contenders = &report.settings.contenders;
     let rivals = rivals(contenders);
+    let spreads: Vec<Contender> = contenders.iter().copied().filter(|who| SPREADS.contains(who)).collect();
+    let with_goals = contenders.contains(&Contender::Trioxide) && contenders.contains(&Contender::Tokio);
     let mut head: Line = vec!["row".into(), "unit".into()];
     head.extend(contenders.iter().map(|contender| contender.name().into()));
     head.extend(rivals.iter().map(|rival| format!("/{}", rival.name())));
-    head.extend(contenders.iter().map(|contender| format!("{} %", contender.name())));
+    if with_goals {
+        head.extend(["goal".into(), "met".into()]);
+    }
+    head.extend(spreads.iter().map(|contender| format!("{} %", contender.name())));
 
     let mut lines = vec![head];
     for outcome in &report.outcomes {
@@ -75,39 +118,64 @@ fn figures(report: &Report) -> Vec<Line> {
             line.extend(
                 rivals.iter().map(|rival| optional(ratio(of(&Contender::Trioxide), of(rival)), |r| format!("{r:.2}"))),
             );
-            line.extend(contenders.iter().map(|contender| spread(of(contender))));
+            if with_goals {
+                let goal = Goal::of(&metric.label(outcome.row.name));
+                let met = goal.and_then(|goal| goal.is_met(outcome, index));
+                line.push(optional(goal, Goal::text));
+                line.push(optional(met, |met| if met { "yes" } else { "no" }.to_owned()));
+            }
+            line.extend(spreads.iter().map(|contender| spread(of(contender))));
             lines.push(line);
         }
     }
     lines
 }
 
-fn costs(report: &Report) -> Vec<Line> {
-    let contenders = &report.settings.contenders;
-    let mut head: Line = vec!["row".into()];
-    for what in ["cpu", "switches", "allocs"] {
-        head.extend(contenders.iter().map(|contender| format!("{what} {}", contender.name())));
-    }
-    let mut lines = vec![head];
-    for outcome in &report.outcomes {
-        let series = || contenders.iter().map(|contender| outcome.of(*contender));
-        let mut line = vec![outcome.row.name.to_owned()];
-        line.extend(series().map(|series| median(series.and_then(|series| series.cpu()))));
-        line.extend(series().map(|series| optional(series.and_then(|s| s.switches()), |s| format!("{:.3}", s.median))));
-        line.extend(
-            series().map(|series| optional(series.and_then(|s| s.allocations()), |count| format!("{count:.2}"))),
-        );
-        lines.push(line);
-    }
-    lines
+/// Whose spread is shown: those that goals and the rule "no row is slower" are about.
+const SPREADS: [Contender; 3] = [Contender::Trioxide, Contender::Tokio, Contender::Smol];
+
+/// What a table shows of a row on one runtime.
+type Cell = fn(&Series) -> Option<String>;
+
+/// A table of something that an operation costs besides its time.
+struct CostTable {
+    what: &'static str,
+    lines: Vec<Line>,
 }
 
-/// Whom trioxide is compared with: nobody, if it did not take part.
+fn costs(report: &Report) -> Vec<CostTable> {
+    let tables: [(&str, Cell); 5] = [
+        ("CPU time of all threads, ns per operation", |series| series.cpu().map(|cpu| number(cpu.median))),
+        ("voluntary context switches per operation", |series| series.switches().map(|s| format!("{:.3}", s.median))),
+        ("calls of futex per operation", |series| series.futexes.map(|count| format!("{count:.3}"))),
+        ("allocations per operation", |series| series.allocations().map(|count| format!("{count:.2}"))),
+        ("instructions per operation, with one worker", |series| {
+            series.instructions.map(|count| format!("{count:.0}"))
+        }),
+    ];
+    let contenders = &report.settings.contenders;
+    let table = |(what, cell): (&'static str, Cell)| {
+        let head = std::iter::once("row".to_owned()).chain(contenders.iter().map(|who| who.name().to_owned()));
+        let mut lines: Vec<Line> = vec![head.collect()];
+        for outcome in &report.outcomes {
+            let cells: Vec<Option<String>> = contenders.iter().map(|who| outcome.of(*who).and_then(cell)).collect();
+            if cells.iter().any(Option::is_some) {
+                let name = std::iter::once(outcome.row.name.to_owned());
+                lines.push(name.chain(cells.into_iter().map(|cell| optional(cell, |cell| cell))).collect());
+            }
+        }
+        CostTable { what, lines }
+    };
+    // What was not counted has no lines.
+    tables.into_iter().map(table).filter(|table| table.lines.len() > 1).collect()
+}
+
+/// Whom trioxide must not be worse than: nobody, if it did not take part.
 fn rivals(contenders: &[Contender]) -> Vec<Contender> {
     if !contenders.contains(&Contender::Trioxide) {
         return Vec::new();
     }
-    contenders.iter().copied().filter(|contender| *contender != Contender::Trioxide).collect()
+    contenders.iter().copied().filter(|contender| matches!(contender, Contender::Tokio | Contender::Smol)).collect()
 }
 
 fn median(summary: Option<Summary>) -> String {
@@ -177,7 +245,7 @@ mod tests {
         let text = markdown(&example());
         assert!(text.contains("| row | unit | trioxide | tokio | smol |"), "{text}");
         assert!(text.contains("| --- | --- | ---: |"), "{text}");
-        assert!(text.contains("| spawn_join | ns/task | 100 | 400 | 200 | 0.25 | 0.50 |"), "{text}");
+        assert!(text.contains("| spawn_join | ns/task | 100 | 400 | 200 | 0.25 | 0.50 | 0.10 | no |"), "{text}");
     }
 
     #[test]
@@ -188,14 +256,30 @@ mod tests {
         assert_eq!(
             lines[2..4],
             [
-                "row         unit     trioxide  tokio  smol  /tokio  /smol  trioxide %  tokio %  smol %",
-                "spawn_join  ns/task       100    400   200    0.25   0.50      -5 +10    -1 +1   +0 +0",
+                "row         unit     trioxide  tokio  smol  /tokio  /smol  goal  met  trioxide %  tokio %  smol %",
+                "spawn_join  ns/task       100    400   200    0.25   0.50  0.10   no      -5 +10    -1 +1   +0 +0",
             ],
             "{text}"
         );
-        let costs: Vec<&str> = lines[8].split_whitespace().collect();
-        assert_eq!(costs, ["spawn_join", "200", "800", "400", "0.005", "0.005", "0.005", "2.50", "2.50", "2.50"]);
-        assert_eq!(lines.len(), 9, "{text}");
+        assert_eq!(lines[5], "0 of 1 goals are met.", "{text}");
+        assert_eq!(
+            lines[6..8].join(" "),
+            "Figures that are worse than tokio's: none. Figures that are worse than smol's: none."
+        );
+        let costs = |number: usize| lines[12 + 5 * number].split_whitespace().collect::<Vec<_>>();
+        assert_eq!(costs(0), ["spawn_join", "200", "800", "400"], "{text}");
+        assert_eq!(costs(1), ["spawn_join", "0.005", "0.005", "0.005"], "{text}");
+        assert_eq!(costs(2), ["spawn_join", "2.50", "2.50", "2.50"], "{text}");
+        assert_eq!(lines.len(), 23, "no table for what was not counted: {text}");
+    }
+
+    #[test]
+    fn what_failed_is_told() {
+        let mut report = example();
+        report.outcomes[0].series[2].failed = Some("it hangs".to_owned());
+        report.outcomes[0].series[2].samples.clear();
+        let text = render(&report);
+        assert!(text.contains("spawn_join on smol has no figure: it hangs."), "{text}");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The command line of `latency`.
 
+use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -23,6 +25,9 @@ struct Options {
     /// Seconds for each scenario on each runtime
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
+    /// Write latency.md to DIR, which exists
+    #[arg(long, value_name = "DIR")]
+    into: Option<PathBuf>,
 }
 
 /// The program: reads the command line, runs, prints.
@@ -44,7 +49,8 @@ pub fn main() -> ExitCode {
     let bar = ProgressBar::new(2 * scenarios.len() as u64);
     let watch = Watch::start();
     let mut text = format!(
-        "{workers} workers, {} s each; lateness in us\n\n{:<18} {:<9} {:>8} {:>9} {:>9} {:>9} {:>9}\n",
+        "{workers} workers, {} s each; lateness in us\n\n\
+         | {:<17} | {:<8} | {:>8} | {:>8} | {:>8} | {:>8} | {:>8} |\n| --- | --- | ---: | ---: | ---: | ---: | ---: |\n",
         options.seconds, "scenario", "runtime", "events", "p50", "p99", "p99.9", "max"
     );
     for scenario in scenarios {
@@ -55,9 +61,15 @@ pub fn main() -> ExitCode {
         }
     }
     bar.finish_and_clear();
-    print!("{text}");
     if let Some(cores) = watch.cores_used_by_others().filter(|cores| *cores >= 0.1) {
-        println!("\nothers used {cores:.2} cores meanwhile: not to be trusted");
+        let _ = writeln!(text, "\nothers used {cores:.2} cores meanwhile: not to be trusted");
+    }
+    print!("{text}");
+    if let Some(file) = options.into.map(|directory| directory.join("latency.md"))
+        && let Err(error) = std::fs::write(&file, text)
+    {
+        eprintln!("latency: cannot write {}: {error}", file.display());
+        return ExitCode::FAILURE;
     }
     ExitCode::SUCCESS
 }
@@ -65,7 +77,7 @@ pub fn main() -> ExitCode {
 fn line(scenario: &str, runtime: &str, quantiles: &Quantiles) -> String {
     let at = |quantile| quantiles.at(quantile).map_or(f64::NAN, |late| late.as_nanos() as f64 / 1e3);
     format!(
-        "{scenario:<18} {runtime:<9} {:>8} {:>9.0} {:>9.0} {:>9.0} {:>9.0}\n",
+        "| {scenario:<17} | {runtime:<8} | {:>8} | {:>8.0} | {:>8.0} | {:>8.0} | {:>8.0} |\n",
         quantiles.count(),
         at(0.5),
         at(0.99),

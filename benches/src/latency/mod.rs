@@ -19,7 +19,7 @@ pub struct Scenario {
     /// What it is, in one line.
     pub about: &'static str,
     /// What is late.
-    pub measured: Measured,
+    pub measured: &'static [Measured],
     /// Beside it, tasks that compute without a pause: how many, for how long each time, how often.
     pub hogs: Option<Hogs>,
 }
@@ -33,6 +33,8 @@ pub enum Measured {
     Timers,
     /// One byte there and back through a task that serves a socket, asked for every 1 ms by another thread.
     Echo,
+    /// A task that a hog spawns just before it computes, until it runs: it is what that worker would have run next.
+    BehindHog,
 }
 
 /// Tasks that keep a worker.
@@ -49,15 +51,25 @@ const LONG: Option<Hogs> = Some(Hogs { busy: Duration::from_millis(100), every: 
 
 /// All of them.
 pub static SCENARIOS: &[Scenario] = &[
-    scenario("spawns", "a task from outside every 200 us", Measured::Spawns, None),
-    scenario("spawns_short_hogs", "the same; a task computes for 1 ms every 5 ms", Measured::Spawns, SHORT),
-    scenario("spawns_long_hogs", "the same; a task computes for 100 ms every 400 ms", Measured::Spawns, LONG),
-    scenario("timers", "100 tasks sleep for 5 ms, again and again", Measured::Timers, None),
-    scenario("timers_long_hogs", "the same; a task computes for 100 ms every 400 ms", Measured::Timers, LONG),
-    scenario("echo", "a byte there and back over a socket every 1 ms", Measured::Echo, None),
-    scenario("echo_long_hogs", "the same; a task computes for 100 ms every 400 ms", Measured::Echo, LONG),
+    scenario("spawns", "a task from outside every 200 us", &[Measured::Spawns], None),
+    scenario("spawns_short_hogs", "the same; a task computes for 1 ms every 5 ms", &[Measured::Spawns], SHORT),
+    scenario("spawns_long_hogs", "the same; a task computes for 100 ms every 400 ms", &[Measured::Spawns], LONG),
+    scenario("timers", "100 tasks sleep for 5 ms, again and again", &[Measured::Timers], None),
+    scenario("timers_long_hogs", "the same; a task computes for 100 ms every 400 ms", &[Measured::Timers], LONG),
+    scenario("echo", "a byte there and back over a socket every 1 ms", &[Measured::Echo], None),
+    scenario("echo_long_hogs", "the same; a task computes for 100 ms every 400 ms", &[Measured::Echo], LONG),
+    scenario("mixed_short_hogs", "all three; a task computes for 1 ms every 5 ms", MIXED, SHORT),
+    scenario("mixed_long_hogs", "all three; a task computes for 100 ms every 400 ms", MIXED, LONG),
+    scenario("behind_a_hog", "what a task spawns just before it computes for 100 ms", &[Measured::BehindHog], LONG),
 ];
 
-const fn scenario(name: &'static str, about: &'static str, measured: Measured, hogs: Option<Hogs>) -> Scenario {
+const MIXED: &[Measured] = &[Measured::Spawns, Measured::Timers, Measured::Echo];
+
+const fn scenario(
+    name: &'static str,
+    about: &'static str,
+    measured: &'static [Measured],
+    hogs: Option<Hogs>,
+) -> Scenario {
     Scenario { name, about, measured, hogs }
 }

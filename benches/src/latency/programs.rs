@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::lateness::{Log, Quantiles};
-use super::{Hogs, Measured, Scenario};
+use super::{Measured, Scenario};
 
 const SPAWN_EVERY: Duration = Duration::from_micros(200);
 const ASK_EVERY: Duration = Duration::from_millis(1);
@@ -23,62 +23,70 @@ const SLEEP: Duration = Duration::from_millis(5);
 /// If a socket or the runtime fails.
 #[must_use]
 pub fn trioxide(scenario: &Scenario, workers: usize, time: Duration) -> Quantiles {
-    use trioxide::{CancelScope, Nursery, nursery, sleep, sleep_until};
+    use trioxide::{Nursery, nursery, sleep, sleep_until};
     let runtime = trioxide::Runtime::builder().workers(workers).build().expect("the runtime starts");
     let log = Arc::new(Log::new(room(time)));
     let end = Instant::now() + time;
     runtime.run(nursery(async |n: Nursery<std::convert::Infallible>| {
+        let mut outside = Vec::new();
+        let mut tasks = Vec::new();
         if let Some(hogs) = scenario.hogs {
-            n.spawn(async move {
+            let behind = scenario.measured.contains(&Measured::BehindHog).then(|| (n.clone(), Arc::clone(&log)));
+            tasks.push(n.spawn(async move {
                 while Instant::now() < end {
                     let next = trioxide::now() + hogs.every;
+                    if let Some((n, log)) = &behind {
+                        let (due, log) = (Instant::now(), Arc::clone(log));
+                        n.spawn(async move { log.note(due) });
+                    }
                     compute(hogs.busy);
                     sleep_until(next).await;
                 }
-            });
+            }));
         }
-        match scenario.measured {
-            Measured::Spawns => {
-                let (log, n) = (Arc::clone(&log), n.clone());
-                let from_outside = generator(end, SPAWN_EVERY, move |due| {
-                    let log = Arc::clone(&log);
-                    n.spawn(async move { log.note(due) });
-                });
-                trioxide::blocking(|| from_outside.join().expect("the generator panicked")).await;
-            }
-            Measured::Timers => {
-                for _ in 0..SLEEPERS {
-                    let log = Arc::clone(&log);
+        for measured in scenario.measured {
+            match measured {
+                Measured::Spawns => {
+                    let (log, n) = (Arc::clone(&log), n.clone());
+                    outside.push(generator(end, SPAWN_EVERY, move |due| {
+                        let log = Arc::clone(&log);
+                        n.spawn(async move { log.note(due) });
+                    }));
+                }
+                Measured::Timers => {
+                    for _ in 0..SLEEPERS {
+                        let log = Arc::clone(&log);
+                        tasks.push(n.spawn(async move {
+                            while Instant::now() < end {
+                                let due = Instant::now() + SLEEP;
+                                sleep(SLEEP).await;
+                                log.note(due);
+                            }
+                        }));
+                    }
+                }
+                Measured::Echo => {
+                    let listener = trioxide::io::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+                    outside.push(client(end, listener.local_addr().expect("an address"), Arc::clone(&log)));
+                    let (stream, _) = listener.accept().await.expect("the client connects");
+                    stream.set_nodelay(true).expect("a TCP socket");
                     n.spawn(async move {
-                        while Instant::now() < end {
-                            let due = Instant::now() + SLEEP;
-                            sleep(SLEEP).await;
-                            log.note(due);
+                        let mut byte = [0];
+                        while stream.read_exact(&mut byte).await.is_ok() {
+                            stream.write_all(&byte).await.expect("the client reads");
                         }
                     });
                 }
-            }
-            Measured::Echo => {
-                let listener = trioxide::io::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-                let client = client(end, listener.local_addr().expect("an address"), Arc::clone(&log));
-                let (stream, _) = listener.accept().await.expect("the client connects");
-                stream.set_nodelay(true).expect("a TCP socket");
-                let serving = CancelScope::new();
-                let handle = serving.handle();
-                n.spawn(async move {
-                    let _ = serving
-                        .run(async {
-                            let mut byte = [0];
-                            while stream.read_exact(&mut byte).await.is_ok() {
-                                stream.write_all(&byte).await.expect("the client reads");
-                            }
-                        })
-                        .await;
-                });
-                trioxide::blocking(|| client.join().expect("the client panicked")).await;
-                handle.cancel("the client is done");
+                Measured::BehindHog => {}
             }
         }
+        for thread in outside {
+            trioxide::blocking(|| thread.join().expect("a thread panicked")).await;
+        }
+        for task in tasks {
+            let _ = task.await;
+        }
+        n.cancel("the time is over");
     }));
     log.quantiles()
 }
@@ -97,64 +105,73 @@ pub fn tokio(scenario: &Scenario, workers: usize, time: Duration) -> Quantiles {
     let (measured, hogs) = (scenario.measured, scenario.hogs);
     let kept = Arc::clone(&log);
     let body = async move {
+        let mut outside = Vec::new();
         let mut group = tokio::task::JoinSet::new();
+        let mut servers = Vec::new();
         if let Some(hogs) = hogs {
-            group.spawn(hog_on_tokio(end, hogs));
-        }
-        match measured {
-            Measured::Spawns => {
-                let handle = tokio::runtime::Handle::current();
-                let from_outside = generator(end, SPAWN_EVERY, move |due| {
-                    let log = Arc::clone(&log);
-                    handle.spawn(async move { log.note(due) });
-                });
-                let joined = tokio::task::spawn_blocking(|| from_outside.join());
-                joined.await.expect("not aborted").expect("the generator panicked");
-            }
-            Measured::Timers => {
-                for _ in 0..SLEEPERS {
-                    let log = Arc::clone(&log);
-                    group.spawn(async move {
-                        while Instant::now() < end {
-                            let due = Instant::now() + SLEEP;
-                            tokio::time::sleep(SLEEP).await;
-                            log.note(due);
-                        }
-                    });
-                }
-            }
-            Measured::Echo => {
-                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-                let client = client(end, listener.local_addr().expect("an address"), log);
-                let (mut stream, _) = listener.accept().await.expect("the client connects");
-                stream.set_nodelay(true).expect("a TCP socket");
-                let server = tokio::spawn(async move {
-                    let mut byte = [0];
-                    while stream.read_exact(&mut byte).await.is_ok() {
-                        stream.write_all(&byte).await.expect("the client reads");
+            let behind = measured.contains(&Measured::BehindHog).then(|| Arc::clone(&log));
+            group.spawn(async move {
+                while Instant::now() < end {
+                    let next = tokio::time::Instant::now() + hogs.every;
+                    if let Some(log) = &behind {
+                        let (due, log) = (Instant::now(), Arc::clone(log));
+                        tokio::spawn(async move { log.note(due) });
                     }
-                });
-                let joined = tokio::task::spawn_blocking(|| client.join());
-                joined.await.expect("not aborted").expect("the client panicked");
-                server.abort();
+                    compute(hogs.busy);
+                    tokio::time::sleep_until(next).await;
+                }
+            });
+        }
+        for measured in measured {
+            let log = Arc::clone(&log);
+            match measured {
+                Measured::Spawns => {
+                    let handle = tokio::runtime::Handle::current();
+                    outside.push(generator(end, SPAWN_EVERY, move |due| {
+                        let log = Arc::clone(&log);
+                        handle.spawn(async move { log.note(due) });
+                    }));
+                }
+                Measured::Timers => {
+                    for _ in 0..SLEEPERS {
+                        let log = Arc::clone(&log);
+                        group.spawn(async move {
+                            while Instant::now() < end {
+                                let due = Instant::now() + SLEEP;
+                                tokio::time::sleep(SLEEP).await;
+                                log.note(due);
+                            }
+                        });
+                    }
+                }
+                Measured::Echo => {
+                    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+                    outside.push(client(end, listener.local_addr().expect("an address"), log));
+                    let (mut stream, _) = listener.accept().await.expect("the client connects");
+                    stream.set_nodelay(true).expect("a TCP socket");
+                    servers.push(tokio::spawn(async move {
+                        let mut byte = [0];
+                        while stream.read_exact(&mut byte).await.is_ok() {
+                            stream.write_all(&byte).await.expect("the client reads");
+                        }
+                    }));
+                }
+                Measured::BehindHog => {}
             }
+        }
+        for thread in outside {
+            let joined = tokio::task::spawn_blocking(|| thread.join());
+            joined.await.expect("not aborted").expect("a thread panicked");
         }
         while let Some(ended) = group.join_next().await {
             ended.expect("a task panicked");
         }
+        servers.iter().for_each(tokio::task::JoinHandle::abort);
     };
     // In a task, so that workers run everything.
     runtime.block_on(runtime.spawn(body)).expect("the program panicked");
     drop(runtime);
     kept.quantiles()
-}
-
-async fn hog_on_tokio(end: Instant, hogs: Hogs) {
-    while Instant::now() < end {
-        let next = tokio::time::Instant::now() + hogs.every;
-        compute(hogs.busy);
-        tokio::time::sleep_until(next).await;
-    }
 }
 
 /// Keeps the worker busy.
@@ -191,7 +208,7 @@ fn client(end: Instant, address: net::SocketAddr, log: Arc<Log>) -> JoinHandle<(
 /// Enough for everything that can happen in `time`.
 fn room(time: Duration) -> usize {
     let most_often = SPAWN_EVERY.min(SLEEP / SLEEPERS as u32);
-    2 * (time.as_nanos() / most_often.as_nanos()) as usize + 1000
+    4 * (time.as_nanos() / most_often.as_nanos()) as usize + 1000
 }
 
 #[cfg(test)]

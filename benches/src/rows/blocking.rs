@@ -13,6 +13,7 @@ pub(super) const BLOCKING_SEQ: Row = Row {
     about: "10,000 no-ops on the thread pool, one after another",
     metrics: &[Metric::main("ns/call")],
     own_process: false,
+    needs: None,
     trioxide: |rt, scale| {
         let calls = scale.of(10_000, 1_000);
         rt.run(async move {
@@ -59,6 +60,7 @@ pub(super) const BLOCKING_BATCH: Row = Row {
     about: "10,000 at once (trioxide: each awaited by a child; tokio, smol: handles of the pool)",
     metrics: &[Metric::main("ns/call")],
     own_process: false,
+    needs: None,
     trioxide: |rt, scale| {
         let calls = scale.of(10_000, 1_000);
         rt.run(async move {

@@ -17,6 +17,7 @@ pub(super) const CANCEL: Row = Row {
     about: "10,000 tasks pending for ever: cancel, wait for all (tokio: JoinSet::shutdown)",
     metrics: &[Metric::main("ns/task")],
     own_process: false,
+    needs: None,
     trioxide: |rt, scale| cancel_trioxide(rt, scale.of(10_000, 2_000), pending),
     tokio: |rt, scale| cancel_tokio(rt, scale.of(10_000, 2_000), pending),
     smol: |rt, scale| cancel_smol(rt, scale.of(10_000, 2_000), pending),
@@ -27,6 +28,7 @@ pub(super) const CANCEL_SLEEP: Row = Row {
     about: "the same, asleep for an hour",
     metrics: &[Metric::main("ns/task")],
     own_process: false,
+    needs: None,
     trioxide: |rt, scale| cancel_trioxide(rt, scale.of(10_000, 2_000), || trioxide::sleep(HOUR)),
     tokio: |rt, scale| cancel_tokio(rt, scale.of(10_000, 2_000), || tokio::time::sleep(HOUR)),
     smol: |rt, scale| {

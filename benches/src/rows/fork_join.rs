@@ -12,9 +12,10 @@ use crate::measure::Span;
 
 pub(super) const FORK_JOIN: Row = Row {
     name: "fork_join",
-    about: "fib(23) with a task per node: spawns two children and awaits both handles",
+    about: "fib(27) with a task per node: spawns two children and awaits both handles",
     metrics: &[Metric::main("ns/task")],
     own_process: false,
+    needs: None,
     trioxide: |rt, scale| {
         fn fork(n: &Group, k: u64) -> Task<u64> {
             let group = n.clone();
@@ -82,6 +83,7 @@ pub(super) const FORK_JOIN_SCOPE: Row = Row {
     about: "the same, each node opens a group for its two children (smol has no group: two handles)",
     metrics: &[Metric::main("ns/task")],
     own_process: false,
+    needs: None,
     trioxide: |rt, scale| {
         fn fork(n: &Group, k: u64) -> Task<u64> {
             n.spawn(async move {
@@ -138,16 +140,16 @@ pub(super) const FORK_JOIN_SCOPE: Row = Row {
     smol: FORK_JOIN.smol,
 };
 
-fn height(scale: Scale) -> u64 {
-    black_box(scale.of(23, 20))
+pub(crate) fn height(scale: Scale) -> u64 {
+    black_box(scale.of(27, 20))
 }
 
-fn fibonacci(k: u64) -> u64 {
+pub(crate) fn fibonacci(k: u64) -> u64 {
     (0..k).fold((0, 1), |(a, b), _| (b, a + b)).0
 }
 
 /// How many nodes the call tree of `fibonacci(k)` has.
-fn nodes(k: u64) -> u64 {
+pub(crate) fn nodes(k: u64) -> u64 {
     2 * fibonacci(k + 1) - 1
 }
 

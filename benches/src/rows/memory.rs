@@ -1,8 +1,10 @@
-//! Memory: how much a suspended task holds, with a million of them in one group.
+//! Memory: how much a suspended task holds, with a million of them in one group; waiting for nothing, and for one event.
 //!
 //! Each repetition runs in a process of its own, so that no earlier row has left memory behind that is used again.
 
 use std::future::pending;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -19,6 +21,7 @@ pub(super) const MEM_GROUP: Row = Row {
     about: "one million pending tasks in one group: resident memory, time to spawn and to cancel them",
     metrics: &[Metric::main("bytes/task"), Metric::also("spawn", "ns/task"), Metric::also("cancel", "ns/task")],
     own_process: true,
+    needs: None,
     trioxide: |rt, scale| {
         let tasks = tasks(scale);
         rt.run(async move {
@@ -67,6 +70,90 @@ pub(super) const MEM_GROUP: Row = Row {
             }
             crowd.stands();
             join_all(group.into_iter().map(smol::Task::cancel)).await;
+            crowd.has_gone()
+        })
+    },
+};
+
+pub(super) const MEM_EVENT: Row = Row {
+    name: "mem_event",
+    about: "the same, all waiting on one event, which is then set (tokio: Notify; smol: event-listener)",
+    metrics: &[Metric::main("bytes/task"), Metric::also("spawn", "ns/task"), Metric::also("set", "ns/task")],
+    own_process: true,
+    needs: None,
+    trioxide: |rt, scale| {
+        let tasks = tasks(scale);
+        rt.run(async move {
+            let mut crowd = Crowd::about_to_come(tasks);
+            let event = Arc::new(trioxide::sync::Event::new());
+            nursery(async |n| {
+                for _ in 0..tasks {
+                    let event = Arc::clone(&event);
+                    n.spawn(async move {
+                        marks::start();
+                        event.wait().await;
+                    });
+                }
+                while !crowd.has_come() {
+                    trioxide::sleep(LOOK_AGAIN).await;
+                }
+                crowd.stands();
+                event.set();
+            })
+            .await;
+            crowd.has_gone()
+        })
+    },
+    tokio: |rt, scale| {
+        let tasks = tasks(scale);
+        rt.run(async move {
+            let mut crowd = Crowd::about_to_come(tasks);
+            let event = Arc::new(tokio::sync::Notify::new());
+            let mut group = JoinSet::new();
+            for _ in 0..tasks {
+                let event = Arc::clone(&event);
+                group.spawn(async move {
+                    let mut set = pin!(event.notified());
+                    // It waits from here on, before anybody hears of it.
+                    set.as_mut().enable();
+                    marks::start();
+                    set.await;
+                });
+            }
+            while !crowd.has_come() {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            crowd.stands();
+            event.notify_waiters();
+            while let Some(result) = group.join_next().await {
+                result.expect("a task panicked");
+            }
+            crowd.has_gone()
+        })
+    },
+    smol: |rt, scale| {
+        let tasks = tasks(scale);
+        let executor = rt.executor();
+        rt.run(async move {
+            let mut crowd = Crowd::about_to_come(tasks);
+            let event = Arc::new(event_listener::Event::new());
+            let mut group = Vec::new();
+            for _ in 0..tasks {
+                let event = Arc::clone(&event);
+                group.push(executor.spawn(async move {
+                    let set = event.listen();
+                    marks::start();
+                    set.await;
+                }));
+            }
+            while !crowd.has_come() {
+                smol::Timer::after(LOOK_AGAIN).await;
+            }
+            crowd.stands();
+            event.notify(usize::MAX);
+            for task in group {
+                task.await;
+            }
             crowd.has_gone()
         })
     },

@@ -1,4 +1,5 @@
 //! The rows: what is timed, written three times side by side, so that the eye can check that the work is the same.
+//! (Once more for runtimes of other kinds in [`crate::peers`].)
 //!
 //! A row's closure runs one repetition and returns its cost. Rules that all follow:
 //! - The clock runs from [`Span::start`](crate::measure::Span::start) to `stop`, inside the body; runtimes are built before.
@@ -11,17 +12,18 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::contenders::{Smol, Tokio, Trioxide};
+use crate::contenders::{Contender, Smol, Tokio, Trioxide};
 use crate::measure::Sample;
 
 mod blocking;
 mod cancel;
-mod fork_join;
+pub(crate) mod fork_join;
+mod http;
 mod memory;
 mod scopes;
 mod spawn;
-mod tcp;
-mod timers;
+pub(crate) mod tcp;
+pub(crate) mod timers;
 mod wake;
 
 /// Every row, in the order of the table.
@@ -51,7 +53,9 @@ pub static ROWS: &[Row] = &[
     blocking::BLOCKING_SEQ,
     blocking::BLOCKING_BATCH,
     tcp::TCP_ECHO,
+    http::HTTP,
     memory::MEM_GROUP,
+    memory::MEM_EVENT,
 ];
 
 /// One line of the table.
@@ -65,12 +69,34 @@ pub struct Row {
     pub metrics: &'static [Metric],
     /// Whether each repetition needs a process of its own, because it looks at the memory of the whole process.
     pub own_process: bool,
+    /// The program without which it cannot run.
+    pub needs: Option<&'static str>,
     /// One repetition on trioxide.
     pub trioxide: fn(&Trioxide, Scale) -> Sample,
     /// One repetition on tokio.
     pub tokio: fn(&Tokio, Scale) -> Sample,
     /// One repetition on smol.
     pub smol: fn(&Smol, Scale) -> Sample,
+}
+
+impl Row {
+    /// Whether `contender` has something to show in this row.
+    #[must_use]
+    pub fn runs_on(&self, contender: Contender) -> bool {
+        match contender {
+            Contender::Trioxide | Contender::Tokio | Contender::TokioCt | Contender::Smol => true,
+            #[cfg(feature = "peers")]
+            peer => crate::peers::repeat(peer, self.name).is_some(),
+        }
+    }
+
+    /// Whether the program that it needs is there.
+    #[must_use]
+    pub fn can_run(&self) -> bool {
+        let found =
+            |program| std::env::split_paths(&std::env::var_os("PATH")?).find(|path| path.join(program).is_file());
+        self.needs.is_none_or(|program| found(program).is_some())
+    }
 }
 
 /// One figure of a row. All are costs: less is better.
@@ -108,7 +134,7 @@ pub enum Scale {
 }
 
 impl Scale {
-    fn of(self, full: u64, quick: u64) -> u64 {
+    pub(crate) fn of(self, full: u64, quick: u64) -> u64 {
         match self {
             Self::Full => full,
             Self::Quick => quick,
@@ -116,12 +142,19 @@ impl Scale {
     }
 }
 
+/// How often a repetition of a row of short tasks does the same again, so that it takes many times as long as waking a worker does.
+pub(crate) const ROUNDS: u64 = 10;
+/// The length of a chain in `spawn_chain`.
+pub(crate) const HOPS: u64 = 1_000;
+/// The pairs of tasks in `ping_pong`.
+pub(crate) const PAIRS: u64 = 1_000;
+
 /// A nursery whose children cannot fail.
 type Group = trioxide::Nursery<Infallible>;
 
 /// Pending once, after waking its task: the smallest suspension there is, the same on every runtime.
 #[derive(Debug, Default)]
-struct Rewake {
+pub(crate) struct Rewake {
     woken: bool,
 }
 

@@ -86,6 +86,7 @@ pub(super) const SCOPE_READY: Row = Row {
     about: "one task, 100,000 times: a scope that nobody cancels around what is ready (tokio: a child token)",
     metrics: METRICS,
     own_process: false,
+    needs: None,
     trioxide: on_trioxide!(scope(ready(())).await),
     tokio: on_tokio!(|token| until_cancelled(token, ready(())).await),
     smol: on_smol!(|executor, stop| unless_closed(stop, ready(())).await),
@@ -96,6 +97,7 @@ pub(super) const SCOPE_WAKE: Row = Row {
     about: "the same around what is ready after one wake",
     metrics: METRICS,
     own_process: false,
+    needs: None,
     trioxide: on_trioxide!(scope(Rewake::default()).await),
     tokio: on_tokio!(|token| until_cancelled(token, Rewake::default()).await),
     smol: on_smol!(|executor, stop| unless_closed(stop, Rewake::default()).await),
@@ -106,6 +108,7 @@ pub(super) const DEADLINE_READY: Row = Row {
     about: "one task, 100,000 times: a time-out of 5 s around what is ready (after one wake: timeout_seq)",
     metrics: METRICS,
     own_process: false,
+    needs: None,
     trioxide: on_trioxide!(fail_after(LIMIT, ready(())).await.expect("ready at once")),
     tokio: on_tokio!(|_token| tokio::time::timeout(LIMIT, ready(())).await.expect("ready at once")),
     smol: on_smol!(|executor, _stop| assert!(or(ready(true), late()).await, "ready at once")),
@@ -116,6 +119,7 @@ pub(super) const FINALLY: Row = Row {
     about: "one task, 100,000 times: a body that wakes once, then a clean-up that does (tokio: a child token round the body)",
     metrics: METRICS,
     own_process: false,
+    needs: None,
     trioxide: on_trioxide!(finally(Rewake::default(), Rewake::default()).await),
     tokio: on_tokio!(|token| {
         until_cancelled(token, Rewake::default()).await;
@@ -132,6 +136,7 @@ pub(super) const NURSERY_EMPTY: Row = Row {
     about: "one task, 100,000 times: a nursery without a child (tokio: a JoinSet; smol: a Vec)",
     metrics: METRICS,
     own_process: false,
+    needs: None,
     trioxide: on_trioxide!(nursery(async |_: Group| ()).await),
     tokio: on_tokio!(|_token| {
         let mut group = black_box(JoinSet::<()>::new());
@@ -149,6 +154,7 @@ pub(super) const NURSERY_ONE: Row = Row {
     about: "the same with one child, joined",
     metrics: METRICS,
     own_process: false,
+    needs: None,
     trioxide: on_trioxide!({
         nursery(async |n: Group| {
             n.spawn(ready(()));

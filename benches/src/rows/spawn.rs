@@ -7,19 +7,17 @@ use tokio::task::JoinSet;
 use trioxide::nursery;
 use trioxide::sync::channel::oneshot;
 
-use super::{Group, Metric, Row};
+use super::{Group, HOPS, Metric, ROUNDS, Row};
 use crate::contenders::SmolExecutor;
 use crate::marks;
 use crate::measure::Span;
-
-/// How often a repetition does the same again, so that it takes many times as long as waking a worker does.
-const ROUNDS: u64 = 10;
 
 pub(super) const SPAWN_JOIN: Row = Row {
     name: "spawn_join",
     about: "10,000 trivial tasks into one group, join all (tokio: JoinSet)",
     metrics: &[Metric::main("ns/task")],
     own_process: false,
+    needs: None,
     trioxide: |rt, scale| {
         let (tasks, rounds) = (scale.of(10_000, 2_000), ROUNDS);
         rt.run(async move {
@@ -81,6 +79,7 @@ pub(super) const SPAWN_HANDLES: Row = Row {
     about: "10,000 trivial tasks, each handle awaited for its value",
     metrics: &[Metric::main("ns/task")],
     own_process: false,
+    needs: None,
     trioxide: |rt, scale| {
         let (tasks, rounds) = (scale.of(10_000, 2_000), ROUNDS);
         rt.run(async move {
@@ -144,13 +143,12 @@ pub(super) const SPAWN_HANDLES: Row = Row {
     },
 };
 
-const HOPS: u64 = 1_000;
-
 pub(super) const SPAWN_CHAIN: Row = Row {
     name: "spawn_chain",
     about: "a task spawns the next, 1,000 deep, the end signalled by a oneshot; 50 chains in turn",
     metrics: &[Metric::main("ns/hop")],
     own_process: false,
+    needs: None,
     trioxide: |rt, scale| {
         fn hop(group: Group, left: u64, done: oneshot::Sender<u64>) {
             let next = group.clone();
@@ -239,6 +237,7 @@ pub(super) const NESTED_SPAWN: Row = Row {
     about: "100 tasks, each opens a group of its own for 100 trivial tasks and joins it",
     metrics: &[Metric::main("ns/task")],
     own_process: false,
+    needs: None,
     trioxide: |rt, scale| {
         let outer = scale.of(100, 20);
         let (tasks, rounds) = (outer * (INNER + 1), ROUNDS);

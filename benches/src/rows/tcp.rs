@@ -9,8 +9,8 @@ use super::{Metric, Row, Scale};
 use crate::marks;
 use crate::measure::{Cost, Sample, Span};
 
-const CONNECTIONS: u64 = 50;
-const MESSAGE: usize = 64;
+pub(crate) const CONNECTIONS: u64 = 50;
+pub(crate) const MESSAGE: usize = 64;
 const ANY_PORT: &str = "127.0.0.1:0";
 
 pub(super) const TCP_ECHO: Row = Row {
@@ -18,6 +18,7 @@ pub(super) const TCP_ECHO: Row = Row {
     about: "50 connections, 64 bytes there and back, 2,000 times each, both ends in the process",
     metrics: &[Metric::main("ns/request"), Metric::also("cpu", "ns/request")],
     own_process: false,
+    needs: None,
     trioxide: |rt, scale| {
         use trioxide::io::{TcpListener, TcpStream};
         let requests = requests(scale);
@@ -100,11 +101,11 @@ pub(super) const TCP_ECHO: Row = Row {
     },
 };
 
-fn requests(scale: Scale) -> u64 {
+pub(crate) fn requests(scale: Scale) -> u64 {
     scale.of(2_000, 200)
 }
 
-fn echoed(cost: Cost) -> Sample {
+pub(crate) fn echoed(cost: Cost) -> Sample {
     marks::assert_all_ran(CONNECTIONS, 1);
     let cpu = cost.cpu.as_nanos() as f64 / cost.operations as f64;
     cost.with_values(vec![cost.nanos_per_operation(), cpu])

@@ -14,6 +14,7 @@ pub(super) const SLEEP_MANY: Row = Row {
     about: "10,000 tasks sleep 1 to 100 ms at once: time for all, and how late each wakes in the mean",
     metrics: SLEEP_METRICS,
     own_process: false,
+    needs: None,
     trioxide: |rt, scale| sleep_trioxide(rt, scale.of(10_000, 2_000)),
     tokio: |rt, scale| sleep_tokio(rt, scale.of(10_000, 2_000)),
     smol: |rt, scale| sleep_smol(rt, scale.of(10_000, 2_000)),
@@ -24,6 +25,7 @@ pub(super) const SLEEP_100K: Row = Row {
     about: "the same with 100,000 tasks",
     metrics: SLEEP_METRICS,
     own_process: false,
+    needs: None,
     trioxide: |rt, scale| sleep_trioxide(rt, scale.of(100_000, 20_000)),
     tokio: |rt, scale| sleep_tokio(rt, scale.of(100_000, 20_000)),
     smol: |rt, scale| sleep_smol(rt, scale.of(100_000, 20_000)),
@@ -86,26 +88,26 @@ fn sleep_smol(rt: &Smol, tasks: u64) -> Sample {
 }
 
 /// One sleep of 1 to 100 ms. Leaves its lateness in its slot.
-struct Nap {
+pub(crate) struct Nap {
     slot: u64,
     began: Instant,
-    length: Duration,
+    pub(crate) length: Duration,
 }
 
 impl Nap {
-    fn begin(slot: u64) -> Self {
+    pub(crate) fn begin(slot: u64) -> Self {
         // 37 has no factor in common with 100: neighbours sleep for lengths far apart, and each length comes equally often.
         Self { slot, began: Instant::now(), length: Duration::from_millis(1 + slot * 37 % 100) }
     }
 
-    fn end(self) {
+    pub(crate) fn end(self) {
         let late = self.began.elapsed().checked_sub(self.length).expect("woken before the time was up");
         // Never 0, so that the sum tells a slot that was set from one that was not.
         marks::add(self.slot, 1 + late.as_nanos() as u64);
     }
 }
 
-fn slept(cost: Cost) -> Sample {
+pub(crate) fn slept(cost: Cost) -> Sample {
     let tasks = cost.operations;
     let late = marks::take_sum(tasks);
     assert!(late >= tasks, "some tasks did not run");
@@ -114,26 +116,28 @@ fn slept(cost: Cost) -> Sample {
     cost.with_values(vec![cost.wall.as_nanos() as f64 * millis, (late - tasks) as f64 / tasks as f64 * millis])
 }
 
-const LIMIT: Duration = Duration::from_secs(5);
+pub(crate) const LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) const TIMEOUT_SEQ: Row = Row {
     name: "timeout_seq",
-    about: "one task, 100,000 times: a time-out of 5 s around what is ready after one wake",
+    about: "one task, a million times: a time-out of 5 s around what is ready after one wake",
     metrics: &[Metric::main("ns/time-out")],
     own_process: false,
-    trioxide: |rt, scale| timeout_trioxide(rt, 1, scale.of(100_000, 20_000)),
-    tokio: |rt, scale| timeout_tokio(rt, 1, scale.of(100_000, 20_000)),
-    smol: |rt, scale| timeout_smol(rt, 1, scale.of(100_000, 20_000)),
+    needs: None,
+    trioxide: |rt, scale| timeout_trioxide(rt, 1, scale.of(1_000_000, 20_000)),
+    tokio: |rt, scale| timeout_tokio(rt, 1, scale.of(1_000_000, 20_000)),
+    smol: |rt, scale| timeout_smol(rt, 1, scale.of(1_000_000, 20_000)),
 };
 
 pub(super) const TIMEOUT_PAR: Row = Row {
     name: "timeout_par",
-    about: "the same in 100 tasks, 1,000 times each",
+    about: "the same in 100 tasks, 10,000 times each",
     metrics: &[Metric::main("ns/time-out")],
     own_process: false,
-    trioxide: |rt, scale| timeout_trioxide(rt, 100, scale.of(1_000, 200)),
-    tokio: |rt, scale| timeout_tokio(rt, 100, scale.of(1_000, 200)),
-    smol: |rt, scale| timeout_smol(rt, 100, scale.of(1_000, 200)),
+    needs: None,
+    trioxide: |rt, scale| timeout_trioxide(rt, 100, scale.of(10_000, 200)),
+    tokio: |rt, scale| timeout_tokio(rt, 100, scale.of(10_000, 200)),
+    smol: |rt, scale| timeout_smol(rt, 100, scale.of(10_000, 200)),
 };
 
 fn timeout_trioxide(rt: &Trioxide, tasks: u64, times: u64) -> Sample {

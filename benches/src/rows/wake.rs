@@ -3,7 +3,7 @@
 use trioxide::sync::channel::oneshot;
 use trioxide::{checkpoint, nursery};
 
-use super::{Metric, Rewake, Row};
+use super::{Metric, PAIRS, Rewake, Row};
 use crate::contenders::{Smol, Tokio, Trioxide};
 use crate::marks;
 use crate::measure::{Sample, Span};
@@ -13,6 +13,7 @@ pub(super) const YIELD_MANY: Row = Row {
     about: "200 tasks, each yields 1,000 times (checkpoint, tokio's and smol's yield_now)",
     metrics: &[Metric::main("ns/yield")],
     own_process: false,
+    needs: None,
     trioxide: |rt, scale| {
         let (tasks, yields) = (200, scale.of(1_000, 200));
         rt.run(async move {
@@ -83,6 +84,7 @@ pub(super) const WAKE_SEQ: Row = Row {
     about: "one task wakes itself and is polled again, 200,000 times",
     metrics: &[Metric::main("ns/wake")],
     own_process: false,
+    needs: None,
     trioxide: |rt, scale| rewake_trioxide(rt, 1, scale.of(200_000, 50_000)),
     tokio: |rt, scale| rewake_tokio(rt, 1, scale.of(200_000, 50_000)),
     smol: |rt, scale| rewake_smol(rt, 1, scale.of(200_000, 50_000)),
@@ -93,6 +95,7 @@ pub(super) const WAKE_PAR: Row = Row {
     about: "the same in 100 tasks, 4,000 times each",
     metrics: &[Metric::main("ns/wake")],
     own_process: false,
+    needs: None,
     trioxide: |rt, scale| rewake_trioxide(rt, 100, scale.of(4_000, 500)),
     tokio: |rt, scale| rewake_tokio(rt, 100, scale.of(4_000, 500)),
     smol: |rt, scale| rewake_smol(rt, 100, scale.of(4_000, 500)),
@@ -147,13 +150,12 @@ async fn rewake(slot: u64, times: u64) {
     marks::add(slot, 1);
 }
 
-const PAIRS: u64 = 1_000;
-
 pub(super) const PING_PONG: Row = Row {
     name: "ping_pong",
     about: "1,000 pairs of tasks: one spawns the other, sends it a oneshot, and waits for one back; 10 times",
     metrics: &[Metric::main("ns/pair")],
     own_process: false,
+    needs: None,
     trioxide: |rt, scale| {
         let rounds = scale.of(10, 2);
         rt.run(async move {

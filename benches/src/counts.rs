@@ -1,0 +1,168 @@
+//! What is counted by tools of the system rather than by the clock: instructions, and calls of `futex`.
+//!
+//! Both in processes of their own that run a row at its small size. A tool that is not there leaves its column empty.
+//!
+//! - **Instructions** by `valgrind --tool=callgrind`, with one worker, from [`Span::start`] to [`Span::stop`]: they do not depend on what else
+//!   the machine does, so two versions can be compared by them on a busy one. Locked instructions count as one; they take many cycles.
+//! - **Calls of futex** by `perf stat`, with the workers of the table: the difference between one repetition and four, so that what
+//!   a runtime does at its start is not in it.
+//!
+//! [`Span::start`]: crate::measure::Span::start
+//! [`Span::stop`]: crate::measure::Span::stop
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use crate::contenders::Contender;
+use crate::json;
+use crate::report::Settings;
+use crate::rows::{Row, Scale};
+use crate::runner::arguments;
+
+/// Which tools are there.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tools {
+    callgrind: bool,
+    perf: bool,
+}
+
+const FUTEX: &str = "syscalls:sys_enter_futex";
+const FUNCTION: &str = "trioxide_benches::measure::Span::";
+
+impl Tools {
+    /// Looks, and says on standard error what is missing.
+    #[must_use]
+    pub fn find() -> Self {
+        let works = |program: &str, arguments: &[&str]| {
+            let status = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
+            status.is_ok_and(|status| status.success())
+        };
+        let callgrind = works("valgrind", &["--version"]);
+        if !callgrind {
+            eprintln!("no valgrind: instructions are not counted");
+        }
+        let perf = works("perf", &["stat", "-e", FUTEX, "true"]);
+        if !perf {
+            eprintln!("`perf stat -e {FUTEX}` does not work here: calls of futex are not counted");
+        }
+        Self { callgrind, perf }
+    }
+}
+
+/// Instructions per operation with one worker; `None` without the tool, or if the run fails.
+///
+/// # Errors
+///
+/// If no process can be started.
+pub fn instructions(tools: &Tools, row: &Row, contender: Contender, settings: &Settings) -> io::Result<Option<f64>> {
+    // Memory, and what another program asks for over the network, are nothing that one would count instructions of.
+    if !tools.callgrind || row.own_process || row.needs.is_some() {
+        return Ok(None);
+    }
+    let settings = Settings { workers: 1, scale: Scale::Quick, ..settings.clone() };
+    let directory = Scratch::new()?;
+    let file = directory.0.join("out");
+    let mut command = Command::new("valgrind");
+    command.args(["-q", "--tool=callgrind", &format!("--callgrind-out-file={}", file.display())]);
+    command.args([&format!("--zero-before={FUNCTION}start*"), &format!("--dump-before={FUNCTION}stop*")]);
+    let Some(operations) = repeat(command, row, contender, &settings, 1)?.operations else { return Ok(None) };
+    let mut total = 0;
+    for dump in fs::read_dir(&directory.0)? {
+        // The file without a number holds what came after the last stop.
+        let dump = dump?.path();
+        if dump.extension().is_some() {
+            total += totals(&fs::read_to_string(dump)?).unwrap_or(0);
+        }
+    }
+    Ok((total > 0).then(|| total as f64 / operations as f64))
+}
+
+/// Calls of `futex` per operation; `None` without the tool, or if a run fails.
+///
+/// # Errors
+///
+/// If no process can be started.
+pub fn futexes(tools: &Tools, row: &Row, contender: Contender, settings: &Settings) -> io::Result<Option<f64>> {
+    if !tools.perf || row.own_process || row.needs.is_some() {
+        return Ok(None);
+    }
+    let settings = Settings { scale: Scale::Quick, ..settings.clone() };
+    let run = |times: u64| -> io::Result<Option<(u64, u64)>> {
+        let mut command = Command::new("perf");
+        command.args(["stat", "-x,", "-e", FUTEX]);
+        let ran = repeat(command, row, contender, &settings, times)?;
+        Ok(ran.operations.zip(calls(&String::from_utf8_lossy(&ran.output.stderr))))
+    };
+    let (Some((_, once)), Some((operations, often))) = (run(1)?, run(1 + MORE)?) else { return Ok(None) };
+    Ok(Some(often.saturating_sub(once) as f64 / (MORE * operations) as f64))
+}
+
+/// So many repetitions more has the second run.
+const MORE: u64 = 3;
+
+struct Ran {
+    /// Of one repetition; `None` if the runner failed.
+    operations: Option<u64>,
+    output: Output,
+}
+
+fn repeat(mut tool: Command, row: &Row, contender: Contender, settings: &Settings, times: u64) -> io::Result<Ran> {
+    tool.arg(std::env::current_exe()?).args(arguments(row, contender, settings));
+    let mut child = tool.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut questions = child.stdin.take().expect("it is piped");
+    for _ in 0..times {
+        // It fails only if the runner is gone, and then there is no sample.
+        let _ = writeln!(questions, "timed");
+    }
+    drop(questions);
+    let output = child.wait_with_output()?;
+    let answers = String::from_utf8_lossy(&output.stdout);
+    let sample = answers.lines().last().and_then(|line| json::read_sample(line.as_bytes()));
+    let operations = sample.filter(|_| output.status.success()).map(|sample| sample.cost.operations);
+    Ok(Ran { operations, output })
+}
+
+/// The sum of the events of a callgrind file.
+fn totals(text: &str) -> Option<u64> {
+    let line =
+        text.lines().find_map(|line| line.strip_prefix("totals: ").or_else(|| line.strip_prefix("summary: ")))?;
+    line.trim().parse().ok()
+}
+
+/// The count in a line of `perf stat -x,`.
+fn calls(text: &str) -> Option<u64> {
+    text.lines().find(|line| line.contains(FUTEX))?.split(',').next()?.parse().ok()
+}
+
+/// A directory that is gone afterwards.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("trioxide-compare-{}", std::process::id()));
+        fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_read_from_what_the_tools_print() {
+        assert_eq!(totals("version: 1\nsummary: 1234\n\nfn=(1) main\n10 1234\n"), Some(1234));
+        assert_eq!(totals("fn=(1) main\n10 1234\ntotals: 77\n"), Some(77));
+        assert_eq!(totals(""), None);
+        assert_eq!(calls("5123,,syscalls:sys_enter_futex,20055242,100.00,,\n"), Some(5123));
+        assert_eq!(calls("<not supported>,,syscalls:sys_enter_futex,0,0.00,,\n"), None);
+    }
+}
