@@ -48,26 +48,37 @@ pub struct Plan {
     pub period: Duration,
 }
 
-/// Until the threads that have just been started, or have just worked, have lain down.
-const SETTLE: Duration = Duration::from_millis(200);
+/// Threads that have just been started, or have just worked, lie down first. They have when nobody wakes up in so long, or never.
+const SETTLE: Duration = Duration::from_millis(100);
+/// So often is looked.
+const LOOKS: u32 = 50;
 
 /// The same program for both: `$sleep` and `$listen` are theirs.
 macro_rules! count {
     ($plan:expr, $sleep:path, $listen:expr) => {{
         let Plan { idle, ticks, period } = $plan;
-        $sleep(SETTLE).await;
+        let settle = async || {
+            for _ in 0..LOOKS {
+                let span = Span::start();
+                $sleep(SETTLE).await;
+                if span.stop(1).switches <= 1 {
+                    break;
+                }
+            }
+        };
+        settle().await;
         let span = Span::start();
         $sleep(idle).await;
         // One wait has been that for the end of the sleep.
         let asleep = span.stop(1).switches.saturating_sub(1);
 
         let _listening = $listen;
-        $sleep(SETTLE).await;
+        settle().await;
         let span = Span::start();
         $sleep(idle).await;
         let listening = span.stop(1).switches.saturating_sub(1);
 
-        $sleep(SETTLE).await;
+        settle().await;
         let span = Span::start();
         for _ in 0..ticks {
             $sleep(period).await;
