@@ -4,12 +4,13 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::contenders::{Body, Contender};
-use crate::report::{Report, Settings};
-use crate::rows::{ROWS, Row, Scale};
+use crate::contenders::Contender;
+use crate::report::Report;
+use crate::rows::{ROWS, Row};
+use crate::runner::Common;
 use crate::session::{self, Observer};
 use crate::{chart, json, runner, table};
 
@@ -18,7 +19,7 @@ use crate::{chart, json, runner, table};
 #[command(name = "compare", args_conflicts_with_subcommands = true)]
 struct Options {
     #[command(subcommand)]
-    command: Option<Hidden>,
+    command: Option<runner::Hidden>,
     #[command(flatten)]
     common: Common,
     /// Only rows whose name contains NAME (repeatable)
@@ -50,47 +51,6 @@ struct Options {
     list: bool,
 }
 
-#[derive(Debug, Args)]
-struct Common {
-    /// Workers of each runtime [default: the CPUs this process may use]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    workers: Option<u16>,
-    /// Where the bodies of tokio and smol run: as async `main` does, or in a task on a worker
-    #[arg(long, value_enum, default_value_t)]
-    body: Body,
-    /// Smaller sizes and fewer repetitions: a glance, not a claim
-    #[arg(long)]
-    quick: bool,
-}
-
-impl Common {
-    fn settings(&self, contenders: Vec<Contender>, reps: Option<u32>, counts: bool) -> Settings {
-        let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
-        Settings {
-            contenders,
-            workers: self.workers.map_or_else(cpus, usize::from),
-            repetitions: reps.unwrap_or(if self.quick { 3 } else { 7 }) as usize,
-            scale: if self.quick { Scale::Quick } else { Scale::Full },
-            body: self.body,
-            counts,
-        }
-    }
-}
-
-#[derive(Debug, Subcommand)]
-enum Hidden {
-    /// One row on one runtime in this process, again and again: how `compare` runs everything.
-    #[command(name = runner::COMMAND, hide = true)]
-    Runner {
-        #[command(flatten)]
-        common: Common,
-        #[arg(long)]
-        row: String,
-        #[arg(long)]
-        runtime: Contender,
-    },
-}
-
 /// The program: reads the command line, runs, prints.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -104,10 +64,8 @@ pub fn main() -> ExitCode {
 }
 
 fn execute(options: &Options) -> io::Result<()> {
-    if let Some(Hidden::Runner { common, row, runtime }) = &options.command {
-        let known = ROWS.iter().find(|known| known.name == row);
-        let row = known.ok_or_else(|| io::Error::other(format!("no row is named {row:?}")))?;
-        return runner::serve(row, *runtime, &common.settings(vec![*runtime], Some(1), false));
+    if let Some(hidden) = &options.command {
+        return hidden.serve();
     }
     let mut rows = select(&options.only)?;
     if options.list {
@@ -238,6 +196,7 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
+    use crate::rows::Scale;
 
     fn parse(line: &str) -> Result<Options, clap::Error> {
         Options::try_parse_from(line.split_whitespace())

@@ -62,21 +62,30 @@ pub fn instructions(tools: &Tools, row: &Row, contender: Contender, settings: &S
         return Ok(None);
     }
     let settings = Settings { workers: 1, scale: Scale::Quick, ..settings.clone() };
-    let directory = Scratch::new()?;
-    let file = directory.0.join("out");
-    let mut command = Command::new("valgrind");
-    command.args(["-q", "--tool=callgrind", &format!("--callgrind-out-file={}", file.display())]);
-    command.args([&format!("--zero-before={FUNCTION}start*"), &format!("--dump-before={FUNCTION}stop*")]);
-    let Some(operations) = repeat(command, row, contender, &settings, 1)?.operations else { return Ok(None) };
+    let scratch = Scratch::new()?;
+    let ran = repeat(callgrind(&scratch), row, contender, &settings, 1)?;
+    let Some(operations) = ran.operations else { return Ok(None) };
     let mut total = 0;
-    for dump in fs::read_dir(&directory.0)? {
-        // The file without a number holds what came after the last stop.
-        let dump = dump?.path();
-        if dump.extension().is_some() {
-            total += totals(&fs::read_to_string(dump)?).unwrap_or(0);
-        }
+    for dump in dumps(&scratch)? {
+        total += totals(&fs::read_to_string(dump)?).unwrap_or(0);
     }
     Ok((total > 0).then(|| total as f64 / operations as f64))
+}
+
+/// Callgrind, which writes a file to `scratch` for each time that the clock was stopped.
+pub(crate) fn callgrind(scratch: &Scratch) -> Command {
+    let mut command = Command::new("valgrind");
+    let file = scratch.0.join("out");
+    command.args(["-q", "--tool=callgrind", &format!("--callgrind-out-file={}", file.display())]);
+    command.args([&format!("--zero-before={FUNCTION}start*"), &format!("--dump-before={FUNCTION}stop*")]);
+    command
+}
+
+/// Those files.
+pub(crate) fn dumps(scratch: &Scratch) -> io::Result<Vec<PathBuf>> {
+    let files = fs::read_dir(&scratch.0)?.map(|file| file.map(|file| file.path())).collect::<io::Result<Vec<_>>>()?;
+    // The one without a number holds what came after the last stop.
+    Ok(files.into_iter().filter(|file| file.extension().is_some()).collect())
 }
 
 /// Calls of `futex` per operation; `None` without the tool, or if a run fails.
@@ -102,13 +111,21 @@ pub fn futexes(tools: &Tools, row: &Row, contender: Contender, settings: &Settin
 /// So many repetitions more has the second run.
 const MORE: u64 = 3;
 
-struct Ran {
+/// What a runner has done under a tool.
+pub(crate) struct Ran {
     /// Of one repetition; `None` if the runner failed.
-    operations: Option<u64>,
-    output: Output,
+    pub(crate) operations: Option<u64>,
+    pub(crate) output: Output,
 }
 
-fn repeat(mut tool: Command, row: &Row, contender: Contender, settings: &Settings, times: u64) -> io::Result<Ran> {
+/// Runs a row `times` times under `tool`.
+pub(crate) fn repeat(
+    mut tool: Command,
+    row: &Row,
+    contender: Contender,
+    settings: &Settings,
+    times: u64,
+) -> io::Result<Ran> {
     tool.arg(std::env::current_exe()?).args(arguments(row, contender, settings));
     let mut child = tool.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let mut questions = child.stdin.take().expect("it is piped");
@@ -137,10 +154,10 @@ fn calls(text: &str) -> Option<u64> {
 }
 
 /// A directory that is gone afterwards.
-struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let path = std::env::temp_dir().join(format!("trioxide-compare-{}", std::process::id()));
         fs::create_dir_all(&path)?;
         Ok(Self(path))

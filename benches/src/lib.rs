@@ -3,8 +3,8 @@
 //! Read in this order: [`rows`] says what is timed, [`contenders`] where it runs, [`measure`] what one repetition costs,
 //! [`session`] in which order the repetitions run and [`runner`] in which processes, [`counts`] what is counted besides, [`goals`] what the
 //! figures are to be, [`report`], [`table`], [`chart`] and [`json`] what is made of them, [`cli`] how to ask.
-//! Apart from these, [`latency`]: how late things are while others compute; [`idle`]: what a runtime costs that does nothing; and
-//! [`growth`]: how costs grow with the number of tasks, scopes, timers and workers.
+//! Apart from these, [`latency`]: how late things are while others compute; [`idle`]: what a runtime costs that does nothing;
+//! [`growth`]: how costs grow with the number of tasks, scopes, timers and workers; and [`locked`]: where the locked instructions stand.
 
 pub mod allocations;
 pub mod chart;
@@ -16,6 +16,7 @@ pub mod growth;
 pub mod idle;
 pub mod json;
 pub mod latency;
+pub mod locked;
 pub mod machine;
 pub mod marks;
 pub mod measure;

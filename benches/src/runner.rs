@@ -8,15 +8,17 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
-use crate::contenders::Contender;
+use clap::{Args, Subcommand};
+
+use crate::contenders::{Body, Contender};
 use crate::json;
 use crate::measure::Sample;
 use crate::report::Settings;
-use crate::rows::{Row, Scale};
+use crate::rows::{ROWS, Row, Scale};
 use crate::session::Running;
 
 /// The name of the hidden command that a runner is started with.
-pub const COMMAND: &str = "runner";
+const COMMAND: &str = "runner";
 
 /// No repetition takes so long; what does hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -103,12 +105,61 @@ pub(crate) fn arguments(row: &Row, contender: Contender, settings: &Settings) ->
     arguments
 }
 
+/// How a program that runs runners is started as one.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Hidden {
+    /// One row on one runtime in this process, again and again: how `compare` runs everything.
+    #[command(name = COMMAND, hide = true)]
+    Runner {
+        #[command(flatten)]
+        common: Common,
+        #[arg(long)]
+        row: String,
+        #[arg(long)]
+        runtime: Contender,
+    },
+}
+
+impl Hidden {
+    /// Does what a runner does, until nobody asks any more.
+    pub(crate) fn serve(&self) -> io::Result<()> {
+        let Self::Runner { common, row, runtime } = self;
+        let known = ROWS.iter().find(|known| known.name == row);
+        let row = known.ok_or_else(|| io::Error::other(format!("no row is named {row:?}")))?;
+        serve(row, *runtime, &common.settings(vec![*runtime], Some(1), false))
+    }
+}
+
+/// What a runner must be told, too.
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// Workers of each runtime [default: the CPUs this process may use]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    workers: Option<u16>,
+    /// Where the bodies of tokio and smol run: as async `main` does, or in a task on a worker
+    #[arg(long, value_enum, default_value_t)]
+    body: Body,
+    /// Smaller sizes and fewer repetitions: a glance, not a claim
+    #[arg(long)]
+    quick: bool,
+}
+
+impl Common {
+    pub(crate) fn settings(&self, contenders: Vec<Contender>, reps: Option<u32>, counts: bool) -> Settings {
+        let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
+        Settings {
+            contenders,
+            workers: self.workers.map_or_else(cpus, usize::from),
+            repetitions: reps.unwrap_or(if self.quick { 3 } else { 7 }) as usize,
+            scale: if self.quick { Scale::Quick } else { Scale::Full },
+            body: self.body,
+            counts,
+        }
+    }
+}
+
 /// What a runner does.
-///
-/// # Errors
-///
-/// If the runtime cannot be built, or nobody listens.
-pub fn serve(row: &'static Row, contender: Contender, settings: &Settings) -> io::Result<()> {
+fn serve(row: &'static Row, contender: Contender, settings: &Settings) -> io::Result<()> {
     let running = Running::start(row, contender, settings)?;
     for line in io::stdin().lines() {
         let sample = running.repeat(line? == COUNTED);
