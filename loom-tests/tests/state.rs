@@ -12,7 +12,7 @@ use loom::sync::atomic::AtomicUsize;
 use loom::sync::atomic::Ordering::Relaxed;
 use loom::thread;
 use trioxide_loom::{Baton, explore};
-use trioxide_runtime::models::{Completed, HandleStep, Notify, State, Stopped};
+use trioxide_runtime::models::{Completed, HandleGoes, HandleStep, Notify, State, Stopped};
 
 /// A task whose future waits until `data` has the bits of `wanted`.
 struct Task {
@@ -55,7 +55,7 @@ impl Task {
     /// The owner of the queue entry.
     fn run(&self) {
         loop {
-            self.state.start_running();
+            self.state.start_running(false);
             let ready = self.future.with_mut(|_| self.data.load(Relaxed) & self.wanted == self.wanted);
             if ready {
                 return self.end();
@@ -70,6 +70,13 @@ impl Task {
     fn end(&self) {
         self.future.with_mut(|_| ());
         self.put_output(Some(Output(Arc::clone(&self.outputs))));
+        if self.state.is_alone() {
+            self.put_output(None);
+            return self.free();
+        }
+        if self.state.complete_for_handle() {
+            return;
+        }
         let Completed { has_handle, has_waker } = self.state.complete();
         if !has_handle {
             self.put_output(None);
@@ -98,11 +105,15 @@ impl Task {
 
     fn drop_reference(&self) {
         if self.state.drop_reference() {
-            self.frees.fetch_add(1, Relaxed);
-            self.future.with_mut(|_| ());
-            self.put_output(None);
-            self.put_waker(None);
+            self.free();
         }
+    }
+
+    fn free(&self) {
+        self.frees.fetch_add(1, Relaxed);
+        self.future.with_mut(|_| ());
+        self.put_output(None);
+        self.put_waker(None);
     }
 
     /// As `Task::store_waker`.
@@ -117,16 +128,16 @@ impl Task {
     /// As the drop of `Task`.
     fn drop_handle(&self, taken: bool) {
         match self.state.drop_handle() {
-            HandleStep::Done => self.put_waker(None),
-            HandleStep::TooLate if !taken => drop(self.put_output(None)),
-            HandleStep::TooLate => {}
+            HandleGoes::Entirely => return,
+            HandleGoes::WithWaker => self.put_waker(None),
+            HandleGoes::WithOutput if !taken => drop(self.put_output(None)),
+            HandleGoes::WithOutput => {}
         }
         self.drop_reference();
     }
 
     fn is_over(&self) {
-        assert!(self.state.is_complete(), "a wake was lost");
-        assert_eq!(self.frees.load(Relaxed), 1);
+        assert_eq!(self.frees.load(Relaxed), 1, "a wake was lost");
         assert_eq!(self.outputs.load(Relaxed), 1);
     }
 }
@@ -206,6 +217,28 @@ fn the_last_reference_frees() {
         task.drop_handle(false);
         waker.join().unwrap();
         worker.join().unwrap();
+        task.is_over();
+    });
+}
+
+/// A waker is used up, and only then the task is run that it has woken: nobody else may refer to it then (rule 5). The handle goes meanwhile.
+#[test]
+fn a_task_that_is_alone_begins_and_ends_without_the_others() {
+    explore("state: a task that is alone", 5, || {
+        let task = Task::new(1);
+        task.state.add_reference();
+        let waker = on_thread(&task, |task| {
+            task.data.fetch_or(1, Relaxed);
+            let notify = task.state.notify();
+            task.drop_reference();
+            if notify == Notify::Enqueue {
+                task.run();
+            }
+        });
+        let handle = on_thread(&task, |task| task.drop_handle(false));
+        task.run();
+        waker.join().unwrap();
+        handle.join().unwrap();
         task.is_over();
     });
 }

@@ -65,7 +65,7 @@ impl Borrower {
     /// One that nobody else is: no task, and nobody made before.
     #[expect(clippy::new_without_default, reason = "each is another one, so there is no default")]
     pub fn new() -> Self {
-        Self(crate::scheduler::next_id().0)
+        Self(crate::context::worker(crate::scheduler::next_id).0)
     }
 }
 

@@ -19,7 +19,7 @@ use crate::scope::guard::Settled;
 pub use crate::scope::live::{Left, Live};
 use crate::scope::node::{Place, flag};
 use crate::scope::{self, CancelReason, CancelSource};
-pub use crate::task::state::{Completed, HandleStep, Notify, State, Stopped};
+pub use crate::task::state::{Completed, HandleGoes, HandleStep, Notify, State, Stopped};
 use crate::time::{self, Fire, Time};
 pub use crate::token::{Mailbox, Posted};
 

@@ -132,14 +132,14 @@ fn run_main<F: Future>(worker: &Worker, signal_grace: Option<Duration>, main: F)
     );
     let _ = Arc::into_raw(Arc::clone(&root)); // The count's reference (`nursery` J2).
     worker.shared().time.set_root(Some(&root));
-    let id = crate::scheduler::next_id();
+    let id = crate::scheduler::next_id(Some(worker));
     let watched = signal_grace.map(|grace| signals::watch(&root, grace));
     let present = worker.shared().present.begin(&root);
     worker.shared().watch.run_begins();
     let birth = Birth { base: NonNull::from(&*root), id, spawned_at: Location::caller(), main: true, service: false };
     // SAFETY: the main task is polled on this thread only (`main`), and has ended when `run_main` below returns.
     let mut task = unsafe {
-        let header = cell::new::<F, Main>(main, birth);
+        let header = cell::new::<F, Main>(main, birth, Some(worker));
         let task = Task::<F::Output>::new(header);
         worker.shared().watch.queued(header.as_ref(), How::Spawn);
         worker.run_main(header);

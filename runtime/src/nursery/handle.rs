@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::start::start_raw;
 use super::{Origin, StartError, Started, TaskBuilder, TaskOutput, report_error};
+use crate::context;
 use crate::scheduler::{self, How};
 use crate::scope::node::flag::BODY_OPEN;
 use crate::scope::{CancelReason, Node, ScopeHandle};
@@ -296,10 +297,15 @@ impl Options {
     }
 
     /// The task is not queued yet.
+    #[inline]
     fn give_to(self, task: &Header) {
-        if self.name.is_none() && self.own.is_none() && self.at_end.is_none() {
-            return;
+        if self.name.is_some() || self.own.is_some() || self.at_end.is_some() {
+            self.put_in_node(task);
         }
+    }
+
+    #[cold]
+    fn put_in_node(self, task: &Header) {
         let own = match self.own {
             Some(own) => task.adopt_node(own),
             None => task.own_node_or_make(),
@@ -330,19 +336,22 @@ where
     if !entered {
         return Err(Closed(future));
     }
-    let id = scheduler::next_id();
     // SAFETY: as promised by the caller; the count of `node` that the task needs is the one just taken. The handle's reference goes
     // to the `Task`, the queue entry to the scheduler.
-    unsafe {
-        let task = cell::new::<F, Child<E>>(
-            future,
-            Birth { base: NonNull::from(&**node), id, spawned_at: options.at, main: false, service: options.service },
-        );
+    context::worker(|worker| unsafe {
+        let birth = Birth {
+            base: NonNull::from(&**node),
+            id: scheduler::next_id(worker),
+            spawned_at: options.at,
+            main: false,
+            service: options.service,
+        };
+        let task = cell::new::<F, Child<E>>(future, birth, worker);
         options.give_to(task.as_ref());
         let handle = Task::new(task);
-        scheduler::enqueue(task, How::Spawn);
+        scheduler::enqueue_from(worker, task, How::Spawn);
         Ok(handle)
-    }
+    })
 }
 
 /// How the output of a child of a `Nursery<E>` is settled.

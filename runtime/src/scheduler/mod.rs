@@ -39,6 +39,7 @@ use crate::context;
 use crate::primitives::Mutex;
 use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicUsize, fence};
+use crate::task::memory::{Depot, Shelves};
 use crate::task::{Header, TaskId};
 use crate::time::{Shard, Time};
 use crate::watch::{Counts, Present, Turn, Watch};
@@ -89,6 +90,8 @@ pub(crate) struct Shared {
     pub(crate) watch: Watch,
     /// What threads that are no workers count.
     pub(crate) outside: Counts,
+    /// Memory of tasks.
+    pub(crate) depot: Depot,
     pub(crate) this: Weak<Shared>,
 }
 
@@ -99,6 +102,8 @@ pub(crate) struct Remote {
     parker: Parker,
     pub(crate) counts: Counts,
     pub(crate) shard: Arc<Shard>,
+    /// The worker's alone (`task::memory` B3).
+    pub(crate) shelves: Arc<Shelves>,
 }
 
 /// The ids of the process's tasks, handed to workers in blocks. Zero is nobody's. (The standard atomic: nothing hangs on its order.)
@@ -120,6 +125,7 @@ impl Shared {
                 parker: Parker::new(),
                 counts: Counts::default(),
                 shard: Arc::default(),
+                shelves: Arc::new(Shelves::new()),
             })
         });
         let shared = Arc::new_cyclic(|this| Self {
@@ -141,6 +147,7 @@ impl Shared {
             present: Present::default(),
             watch: Watch::default(),
             outside: Counts::default(),
+            depot: Depot::new(),
             this: this.clone(),
         });
         let workers = deques
@@ -222,9 +229,10 @@ impl Shared {
     }
 }
 
-/// An id that no other task has.
-pub(crate) fn next_id() -> TaskId {
-    context::worker(|worker| worker.map_or_else(|| TaskId(take_ids(1)), Worker::next_id))
+/// An id that no other task has. `worker` is this thread's.
+#[inline]
+pub(crate) fn next_id(worker: Option<&Worker>) -> TaskId {
+    worker.map_or_else(|| TaskId(take_ids(1)), Worker::next_id)
 }
 
 /// The one door: queues a task and sees to it that somebody runs it.
@@ -233,36 +241,51 @@ pub(crate) fn next_id() -> TaskId {
 ///
 /// The caller owns the task's queue entry, which is used up.
 pub(crate) unsafe fn enqueue(task: NonNull<Header>, how: How) {
+    // SAFETY: passed on.
+    context::worker(|worker| unsafe { enqueue_from(worker, task, how) });
+}
+
+/// As `enqueue`, for a caller that knows the worker which this thread is, if any.
+///
+/// # Safety
+///
+/// As there.
+pub(crate) unsafe fn enqueue_from(worker: Option<&Worker>, task: NonNull<Header>, how: How) {
     // SAFETY: a task with an outstanding queue entry has not ended (`task` T1), nor has its run.
     let (main, runtime) = unsafe {
         let runtime = task.as_ref().runtime();
         runtime.as_ref().watch.queued(task.as_ref(), how);
         (task.as_ref().is_main(), runtime)
     };
-    context::worker(|worker| {
-        match worker.filter(|worker| ptr::eq(worker.shared(), runtime.as_ptr())) {
-            Some(worker) if main => worker.shared().enqueue_main(),
-            Some(worker) => worker.push(task, how),
-            None => {
-                if how == How::Spawn {
-                    // SAFETY: as above.
-                    unsafe { runtime.as_ref() }.outside.spawned.add_shared();
-                }
-                // SAFETY: as above; and `Shared` lives in an `Arc`. The reference keeps it while we wake a worker: the task may
-                // end, and its run, as soon as it is queued.
-                let shared = unsafe {
-                    Arc::increment_strong_count(runtime.as_ptr());
-                    Arc::from_raw(runtime.as_ptr().cast_const())
-                };
-                if main {
-                    shared.enqueue_main();
-                } else {
-                    shared.inject.push(Queued(task));
-                    shared.notify();
-                }
-            }
-        }
-    });
+    match worker.filter(|worker| ptr::eq(worker.shared(), runtime.as_ptr())) {
+        Some(worker) if !main => worker.push(task, how),
+        Some(worker) => worker.shared().enqueue_main(),
+        // SAFETY: as above.
+        None => unsafe { enqueue_outside(task, how, main, runtime) },
+    }
+}
+
+/// # Safety
+///
+/// As `enqueue`, with `runtime` that of the task.
+#[cold]
+unsafe fn enqueue_outside(task: NonNull<Header>, how: How, main: bool, runtime: NonNull<Shared>) {
+    if how == How::Spawn {
+        // SAFETY: as in `enqueue_from`.
+        unsafe { runtime.as_ref() }.outside.spawned.add_shared();
+    }
+    // SAFETY: as there; and `Shared` lives in an `Arc`. The reference keeps it while we wake a worker: the task may
+    // end, and its run, as soon as it is queued.
+    let shared = unsafe {
+        Arc::increment_strong_count(runtime.as_ptr());
+        Arc::from_raw(runtime.as_ptr().cast_const())
+    };
+    if main {
+        shared.enqueue_main();
+    } else {
+        shared.inject.push(Queued(task));
+        shared.notify();
+    }
 }
 
 impl Shared {

@@ -16,6 +16,7 @@ use super::sentry::{NAP, Seen};
 use super::{How, ID_BLOCK, Queued, Shared, take_ids};
 use crate::context;
 use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use crate::task::memory::Shelves;
 use crate::task::{Header, TaskId, cell};
 use crate::watch::{Lull, Verdict};
 
@@ -40,6 +41,8 @@ pub(crate) struct Worker {
     woken: Cell<bool>,
     /// See `watch::stall`.
     lull: Lull,
+    /// Memory of tasks.
+    pub(crate) shelves: Arc<Shelves>,
 }
 
 /// What a worker without a task is.
@@ -51,6 +54,7 @@ enum Mode {
 
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>, index: usize, deque: crossbeam_deque::Worker<Queued>) -> Self {
+        let shelves = Arc::clone(&shared.remotes[index].shelves);
         let seed = fastrand::Rng::with_seed(index as u64).u32(1..);
         Self {
             shared,
@@ -63,6 +67,7 @@ impl Worker {
             seen_stirs: Seen::default(),
             woken: Cell::new(false),
             lull: Lull::default(),
+            shelves,
         }
     }
 

@@ -9,6 +9,7 @@
 //! ```
 #![allow(unsafe_code)]
 
+use std::alloc::Layout;
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::future::Future;
@@ -21,14 +22,14 @@ use std::task::{Context, Poll};
 
 use super::state::{State, Stopped};
 use super::waker::waker_ref;
-use super::{Header, REQUEST, TaskId, register, take_request, unregister};
+use super::{Header, REQUEST, TaskId, memory, register, take_request, unregister};
 pub(crate) use crate::contain::drop_payload;
 use crate::list::Links;
 use crate::local::Locals;
 use crate::nursery;
 use crate::primitives::atomic::Ordering::Acquire;
 use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicU32};
-use crate::scheduler::{self, How};
+use crate::scheduler::{self, How, Worker};
 use crate::scope::guard::Settled;
 use crate::scope::{CancelReason, CancelSource, Cancelled, Node};
 use crate::watch::{self, Turn};
@@ -75,17 +76,18 @@ pub(crate) struct Birth {
     pub(crate) service: bool,
 }
 
-/// Makes a task; the caller owns its first queue entry and the handle's reference.
+/// Makes a task; the caller owns its first queue entry and the handle's reference. `worker` is this thread's.
 ///
 /// # Safety
 ///
 /// `future` may be polled and dropped on any thread (or on this one only, if the task is main), and outlives the task's end.
-pub(crate) unsafe fn new<F, S>(future: F, birth: Birth) -> NonNull<Header>
+#[inline]
+pub(crate) unsafe fn new<F, S>(future: F, birth: Birth, worker: Option<&Worker>) -> NonNull<Header>
 where
     F: Future,
     S: Settle<F::Output>,
 {
-    let cell = Box::new(Cell::<F, S> {
+    let cell = Cell::<F, S> {
         header: Header {
             state: State::new(),
             vtable: &VTable {
@@ -112,9 +114,15 @@ where
         },
         stage: UnsafeCell::new(Stage::Running(future)),
         settle: PhantomData,
-    });
-    // SAFETY: a box is never null. From here on the cell is reached through raw pointers only.
-    unsafe { NonNull::new_unchecked(Box::into_raw(cell)).cast() }
+    };
+    let block = memory::take(Cell::<F, S>::CLASS, Layout::new::<Cell<F, S>>(), worker).cast::<Cell<F, S>>();
+    // SAFETY: the block is ours, and made for this layout. From here on the cell is reached through raw pointers only.
+    unsafe { block.write(cell) };
+    block.cast()
+}
+
+impl<F: Future, S: Settle<F::Output>> Cell<F, S> {
+    const CLASS: memory::Class = memory::Class::of(Layout::new::<Self>());
 }
 
 /// Polls the task once.
@@ -125,7 +133,8 @@ where
 pub(crate) unsafe fn run(task: NonNull<Header>, turn: Turn) {
     // SAFETY: a task in a queue has not ended (T1).
     unsafe {
-        task.as_ref().state.start_running();
+        // Acquire pairs with the release in `wake_and_unlink`: whoever has found the task in its list is done with it.
+        task.as_ref().state.start_running(task.as_ref().linked.load(Acquire));
         (task.as_ref().vtable.poll)(task, turn);
     }
 }
@@ -160,6 +169,19 @@ pub(crate) unsafe fn drop_reference(task: NonNull<Header>) {
     }
 }
 
+/// Drops the output and frees the task.
+///
+/// # Safety
+///
+/// The future has ended, and nobody else can reach the task (`state` rule 5).
+unsafe fn free_with_output(task: NonNull<Header>) {
+    // SAFETY: passed on.
+    unsafe {
+        discard_output(task);
+        (task.as_ref().vtable.free)(task);
+    }
+}
+
 enum Outcome<O> {
     Output(O),
     Panic(Box<dyn Any + Send>),
@@ -175,7 +197,7 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Tur
     let node = header.own_node().map_or(header.base(), ptr::from_ref);
     // SAFETY: T2, T6.
     let node = unsafe { &*node };
-    let again = context::with_task(task, node, turn.budget, || {
+    let next = context::with_task(task, node, turn.budget, || {
         watch::step_begins(header, turn);
         let waker = waker_ref(header);
         let mut cx = Context::from_waker(&waker);
@@ -191,7 +213,10 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Tur
                         let _ = header.state.notify(); // We hold `RUNNING`, so it is noted, and queues nothing.
                     }
                     watch::step_ends(header, turn);
-                    return header.state.stop_running() == Stopped::Again;
+                    return match header.state.stop_running() {
+                        Stopped::Again => Next::Again,
+                        Stopped::Idle => Next::Idle,
+                    };
                 }
                 // Cancelled during this poll, as something was woken: what was completed before the cancel is delivered first.
                 Ok(Poll::Pending) if std::mem::take(&mut deliver) && header.state.is_notified() => {}
@@ -200,12 +225,26 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Tur
         };
         // SAFETY: `RUNNING` is ours, and the future has not been finished before.
         unsafe { finish::<F, S>(task, outcome, turn) };
-        false
+        Next::Ended
     });
-    if again {
+    match next {
+        Next::Idle => {}
         // SAFETY: `stop_running` has left the queue entry to us.
-        unsafe { scheduler::enqueue(task, How::Again) };
+        Next::Again => unsafe { scheduler::enqueue(task, How::Again) },
+        // SAFETY: the future's own token, given back once. No task is current here.
+        Next::Ended => unsafe {
+            if super::give_back(task) {
+                end_outside(task);
+            }
+        },
     }
+}
+
+/// What the poll of a task leaves to do when the task is not the current one any more.
+enum Next {
+    Idle,
+    Again,
+    Ended,
 }
 
 /// Whether a suspended task is to be dropped where it stands. Registers it first if it is to sleep (N3).
@@ -227,11 +266,7 @@ fn is_cut(header: &Header, cx: &Context<'_>) -> bool {
 unsafe fn finish<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, outcome: Outcome<F::Output>, turn: Turn) {
     // SAFETY: `RUNNING` is ours.
     let header = unsafe { task.as_ref() };
-    // SAFETY: T2; the base is in an `Arc`.
-    let base = unsafe {
-        Arc::increment_strong_count(header.base.as_ptr());
-        Arc::from_raw(header.base.as_ptr().cast_const())
-    };
+    let base = header.borrow_base();
     // The panic of the poll first: it is the cause, whatever the drop of the future makes of it.
     let outcome = match outcome {
         Outcome::Panic(panic) => {
@@ -275,13 +310,10 @@ unsafe fn finish<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, outcome
         Some(Outcome::Panic(_)) | None => None,
     };
     let result = value.ok_or_else(|| Cancelled { reason: header.own_node().unwrap_or(&base).reason() });
-    // SAFETY: T4; the stage is `Empty`, so nothing is dropped here. Then the future's own token goes, exactly once.
-    unsafe {
-        set_stage::<F, S>(task, Stage::Ended(result));
-        watch::step_ends(header, turn);
-        header.future_ended.store(true, std::sync::atomic::Ordering::Relaxed);
-        super::leave(task);
-    }
+    // SAFETY: T4; the stage is `Empty`, so nothing is dropped here.
+    unsafe { set_stage::<F, S>(task, Stage::Ended(result)) };
+    watch::step_ends(header, turn);
+    header.future_ended.store(true, std::sync::atomic::Ordering::Relaxed);
 }
 
 /// Ends the task: the last token is back.
@@ -295,38 +327,69 @@ pub(super) unsafe fn end(task: NonNull<Header>) {
     context::without_task(|| unsafe { end_outside(task) });
 }
 
+/// As `end`, where no task is current.
+///
 /// # Safety
 ///
 /// As `end`.
 unsafe fn end_outside(task: NonNull<Header>) {
-    // SAFETY: T1, T2: until `leave` below.
-    let (header, base) = unsafe { (task.as_ref(), task.as_ref().base) };
-    let mut at_end = None;
-    if let Some(own) = header.own_node() {
-        let panic = {
-            let mut inner = own.inner.lock();
-            at_end = inner.extra.as_mut().and_then(|extra| extra.at_end.take());
-            inner.extra.as_mut().and_then(|extra| extra.panic.take())
-        };
-        if let Some(panic) = panic {
-            // SAFETY: T2; the base is in an `Arc`.
-            let base = unsafe {
-                Arc::increment_strong_count(base.as_ptr());
-                Arc::from_raw(base.as_ptr().cast_const())
-            };
-            // Of a nursery of this task that was dropped.
-            nursery::keep_panic(&base, panic);
-            base.cancel_once(|| CancelReason::child(CancelSource::Panicked, header));
-        }
-        // SAFETY: T6: the node lives in an `Arc` of which `own` holds a reference.
-        let own = unsafe {
-            Arc::increment_strong_count(std::ptr::from_ref(own));
-            Arc::from_raw(std::ptr::from_ref(own))
-        };
-        own.detach_task();
-    }
+    // SAFETY: T1, T2: until `leave_as` below.
+    let header = unsafe { task.as_ref() };
+    let (base, service, main) = (header.base, header.is_service(), header.is_main());
+    // SAFETY: every base has a place, and the task counts in it.
+    let runtime = unsafe { header.runtime() };
+    let at_end = header.own_node().and_then(|own| leave_tree(header, own));
     unregister(header);
     watch::exits(header);
+    // SAFETY: the task's reference to itself (T1), given up once. It is in no list any more (`state` rule 5).
+    unsafe {
+        if header.state.is_alone() {
+            free_with_output(task);
+        } else if !header.state.complete_for_handle() {
+            complete(task);
+        }
+    }
+    if let Some(at_end) = at_end {
+        at_end();
+    }
+    if main {
+        // SAFETY: the task counts in the root until `leave_as` below, so its run has not ended.
+        unsafe { runtime.as_ref() }.present.main_ended();
+    }
+    // SAFETY: the task's count in the nursery (T2), given up once, last.
+    unsafe { nursery::leave_as(base, service) };
+}
+
+/// The end of a task that has a node of its own. What is to be run when the task has ended.
+#[cold]
+fn leave_tree(header: &Header, own: &Node) -> Option<Box<dyn FnOnce() + Send>> {
+    let (panic, at_end) = {
+        let mut inner = own.inner.lock();
+        inner.extra.as_mut().map_or((None, None), |extra| (extra.panic.take(), extra.at_end.take()))
+    };
+    if let Some(panic) = panic {
+        // Of a nursery of this task that was dropped.
+        let base = header.borrow_base();
+        nursery::keep_panic(&base, panic);
+        base.cancel_once(|| CancelReason::child(CancelSource::Panicked, header));
+    }
+    // SAFETY: T6: the node lives in an `Arc` of which `own` holds a reference.
+    let own = unsafe {
+        Arc::increment_strong_count(std::ptr::from_ref(own));
+        Arc::from_raw(std::ptr::from_ref(own))
+    };
+    own.detach_task();
+    at_end
+}
+
+/// The end of a task that others refer to.
+///
+/// # Safety
+///
+/// `RUNNING` and the task's reference to itself are the caller's; the latter is used up.
+unsafe fn complete(task: NonNull<Header>) {
+    // SAFETY: the reference keeps the task.
+    let header = unsafe { task.as_ref() };
     let completed = header.state.complete();
     if !completed.has_handle {
         // SAFETY: without a handle the output is ours.
@@ -336,19 +399,8 @@ unsafe fn end_outside(task: NonNull<Header>) {
         let waker = unsafe { &*header.join_waker.get() };
         contain::call(|| waker.as_ref().map(std::task::Waker::wake_by_ref));
     }
-    if let Some(at_end) = at_end {
-        at_end();
-    }
-    if header.is_main() {
-        // SAFETY: the task counts in the root until `leave` below, so its run has not ended.
-        unsafe { header.runtime().as_ref() }.present.main_ended();
-    }
-    // SAFETY: the task's reference to itself (T1) and its count in the nursery (T2), each given up once, in this order.
-    unsafe {
-        let service = header.is_service();
-        drop_reference(task);
-        nursery::leave_as(base, service);
-    }
+    // SAFETY: passed on.
+    unsafe { drop_reference(task) };
 }
 
 fn stage<F: Future, S: Settle<F::Output>>(task: NonNull<Header>) -> *mut Stage<F, S::Value> {
@@ -366,6 +418,7 @@ unsafe fn poll_future<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, cx
     }
 }
 
+#[inline]
 unsafe fn set_stage<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, next: Stage<F, S::Value>) {
     // SAFETY: T4 (caller).
     unsafe { *stage::<F, S>(task) = next };
@@ -386,14 +439,24 @@ unsafe fn drop_output<F: Future, S: Settle<F::Output>>(task: NonNull<Header>) {
 }
 
 unsafe fn free<F: Future, S: Settle<F::Output>>(task: NonNull<Header>) {
-    // SAFETY: the last reference is gone; made by `Box::into_raw` in `new`.
-    let mut cell = unsafe { Box::from_raw(task.cast::<Cell<F, S>>().as_ptr()) };
-    let own = cell.header.own.load(Acquire);
+    // SAFETY: the last reference is gone.
+    let header = unsafe { task.as_ref() };
+    let own = header.own.load(Acquire);
     if own.addr() & REQUEST != 0 {
         take_request(own);
     } else if !own.is_null() {
         // SAFETY: T6: `own` holds a reference.
         drop(unsafe { Arc::from_raw(own) });
     }
-    contain::drop_value(cell.header.join_waker.get_mut().take());
+    // SAFETY: the last reference is gone, and with it all who might read the slot.
+    let waker = unsafe { &mut *header.join_waker.get() }.take();
+    if let Some(waker) = waker {
+        contain::drop_value(waker);
+    }
+    let cell = task.cast::<Cell<F, S>>();
+    // SAFETY: as above; the block was taken for this very layout in `new`.
+    unsafe {
+        cell.drop_in_place();
+        context::worker(|worker| memory::put(cell.cast(), Cell::<F, S>::CLASS, Layout::new::<Cell<F, S>>(), worker));
+    }
 }

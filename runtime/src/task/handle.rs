@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
 
-use super::state::HandleStep;
+use super::state::{HandleGoes, HandleStep};
 use super::{Header, TaskId, cell};
 use crate::context;
 use crate::scope::{CancelReason, Cancelled};
@@ -122,9 +122,10 @@ impl<T> Drop for Task<T> {
         // is free for it once `drop_handle` has cleared `JOIN_WAKER` (rule 3).
         unsafe {
             match self.header().state.drop_handle() {
-                HandleStep::Done => drop((*self.header().join_waker.get()).take()),
-                HandleStep::TooLate if !self.taken => cell::discard_output(self.header),
-                HandleStep::TooLate => {}
+                HandleGoes::Entirely => return,
+                HandleGoes::WithWaker => drop((*self.header().join_waker.get()).take()),
+                HandleGoes::WithOutput if !self.taken => cell::discard_output(self.header),
+                HandleGoes::WithOutput => {}
             }
             cell::drop_reference(self.header);
         }

@@ -13,6 +13,7 @@
 //! | `mod` (here) | the header, and what others may do with a task of unknown type |
 //! | `cell` | the allocation, the poll of a task, the way from `Ready`, a panic or a cut to its end |
 //! | `waker` | the waker |
+//! | `memory` | where cells lie, and lie again |
 //! | `handle` | `Task<T>` |
 //!
 //! Invariants:
@@ -29,10 +30,12 @@
 
 pub(crate) mod cell;
 pub(crate) mod handle;
+pub(crate) mod memory;
 pub(crate) mod state;
 pub(crate) mod waker;
 
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
@@ -115,6 +118,13 @@ const REQUEST: usize = 1;
 impl Header {
     pub(crate) fn base(&self) -> *const Node {
         self.base.as_ptr()
+    }
+
+    /// The node of the nursery that the task is in, for as long as the task has not left it (T2).
+    #[inline]
+    fn borrow_base(&self) -> ManuallyDrop<Arc<Node>> {
+        // SAFETY: T2; every base is in an `Arc`, whose reference this does not give up.
+        ManuallyDrop::new(unsafe { Arc::from_raw(self.base.as_ptr().cast_const()) })
     }
 
     pub(crate) fn is_main(&self) -> bool {
@@ -298,13 +308,27 @@ fn take_request(request: *mut Node) -> CancelReason {
 ///
 /// The caller owns a token of the task.
 pub(crate) unsafe fn leave(task: NonNull<Header>) {
+    // SAFETY: passed on; with the last token gone the future has ended and `RUNNING` is ours.
+    unsafe {
+        if give_back(task) {
+            cell::end(task);
+        }
+    }
+}
+
+/// Gives one token back; true for the last: the caller ends the task.
+///
+/// # Safety
+///
+/// The caller owns a token of the task.
+#[inline]
+#[must_use]
+unsafe fn give_back(task: NonNull<Header>) -> bool {
     // SAFETY: with a token out, the task has not ended (T5), so it is alive (T1).
     let header = unsafe { task.as_ref() };
+    // Acquire: as below. If the caller's is the only one, nobody can make others (T5), and nobody will ask for the count again.
     // Release and acquire: the one who ends the task sees what all the others have done.
-    if header.joins.fetch_sub(1, AcqRel) == 1 {
-        // SAFETY: the last token is gone, so the future has ended and `RUNNING` is ours.
-        unsafe { cell::end(task) };
-    }
+    header.joins.load(Acquire) == 1 || header.joins.fetch_sub(1, AcqRel) == 1
 }
 
 /// A task that was woken and is to be queued; the right to do so, and the duty.

@@ -25,6 +25,8 @@
 //! 3. The handle writes the waker slot only while `JOIN_WAKER` is unset and `COMPLETE` was not seen; the completer reads it only
 //!    after it has set `COMPLETE` and found `JOIN_WAKER` set. The last reference drops what is in the slot.
 //! 4. The output belongs to the handle once `COMPLETE` is set while `HANDLE` is; otherwise to the completer, who drops it.
+//! 5. References are made from references (or from the right to run), so whoever has the only one is alone: nobody can change the word or
+//!    reach the task until he lets somebody, unless the task stands in a list (`task` T3). Then he needs no read-modify-write.
 #![allow(unreachable_pub)] // The loom models use it.
 
 use crate::primitives::atomic::AtomicUsize;
@@ -72,7 +74,19 @@ pub struct Completed {
     pub has_waker: bool,
 }
 
-/// What the handle's wish to store a waker, or to go, met.
+/// What the handle leaves to itself when it goes.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub enum HandleGoes {
+    /// Nothing: its reference is given up, and the task is not to be touched again.
+    Entirely,
+    /// The waker slot is its own to empty; then it gives up its reference.
+    WithWaker,
+    /// The task has completed first: the output is its own to drop, if nobody has taken it; then it gives up its reference.
+    WithOutput,
+}
+
+/// What the handle's wish to store a waker met.
 #[must_use]
 #[derive(Debug, PartialEq, Eq)]
 pub enum HandleStep {
@@ -88,11 +102,23 @@ impl State {
         Self(AtomicUsize::new(NOTIFIED | HANDLE | (2 * REFERENCE)))
     }
 
-    /// Begins a poll of a task taken from a queue.
-    pub fn start_running(&self) {
+    /// Begins a poll of a task taken from a queue. `listed`: it can be found without a reference.
+    #[inline]
+    pub fn start_running(&self, listed: bool) {
+        if !listed && self.is_alone() {
+            // Rule 5: nobody can change the word meanwhile. What others have done before was acquired.
+            return self.0.store(RUNNING | REFERENCE, Relaxed);
+        }
         // Acquire pairs with the release in `notify` and `stop_running`: the poll sees what happened before the wake.
         let before = self.0.fetch_sub(NOTIFIED - RUNNING, Acquire);
         debug_assert!(before & NOTIFIED != 0 && before & (RUNNING | COMPLETE) == 0);
+    }
+
+    /// Whether the task's own reference is the only one. Called by the owner of its queue entry or of `RUNNING` (rule 5).
+    #[inline]
+    pub fn is_alone(&self) -> bool {
+        // Acquire pairs with the release of those who have given up the others.
+        self.0.load(Acquire) & !(RUNNING | NOTIFIED) == REFERENCE
     }
 
     /// Ends a poll that has left the future suspended.
@@ -125,6 +151,23 @@ impl State {
         self.0.load(Acquire) & COMPLETE != 0
     }
 
+    /// Marks the end and gives up the task's own reference, if a handle that does not wait owns the output now: then the caller may not touch the
+    /// task again. Otherwise nothing has changed, and `complete` is to be called. The caller holds `RUNNING` and has stored the output.
+    #[inline]
+    #[must_use]
+    pub fn complete_for_handle(&self) -> bool {
+        let mut state = self.0.load(Relaxed);
+        while state & (HANDLE | JOIN_WAKER) == HANDLE {
+            debug_assert!(state & RUNNING != 0 && state & COMPLETE == 0);
+            // As in `complete` and `drop_reference`. The handle's reference is another one, so this is not the last.
+            match self.0.compare_exchange_weak(state, state + COMPLETE - RUNNING - REFERENCE, AcqRel, Relaxed) {
+                Ok(_) => return true,
+                Err(now) => state = now,
+            }
+        }
+        false
+    }
+
     /// Marks the end. The caller holds `RUNNING` and has stored the output.
     pub fn complete(&self) -> Completed {
         // Release publishes the output to `is_complete`; acquire pairs with `set_join_waker`, whose slot is read next.
@@ -149,9 +192,26 @@ impl State {
         self.unless_complete(|state| state & !JOIN_WAKER)
     }
 
-    /// The handle goes, and with it its waker. `TooLate`: the output is the handle's to drop.
-    pub fn drop_handle(&self) -> HandleStep {
-        self.unless_complete(|state| state & !(HANDLE | JOIN_WAKER))
+    /// The handle goes, and with it its waker.
+    #[inline]
+    pub fn drop_handle(&self) -> HandleGoes {
+        let mut state = self.0.load(Relaxed);
+        loop {
+            if state & COMPLETE != 0 {
+                // Acquire pairs with `complete`: the caller goes on to the output.
+                self.0.load(Acquire);
+                return HandleGoes::WithOutput;
+            }
+            let waits = state & JOIN_WAKER != 0;
+            // A task that is not complete has a reference of its own, so the handle's is not the last.
+            let next = if waits { state & !(HANDLE | JOIN_WAKER) } else { (state & !HANDLE) - REFERENCE };
+            // Acquire and release, as in `unless_complete` and `drop_reference`.
+            match self.0.compare_exchange_weak(state, next, AcqRel, Relaxed) {
+                Ok(_) if waits => return HandleGoes::WithWaker,
+                Ok(_) => return HandleGoes::Entirely,
+                Err(now) => state = now,
+            }
+        }
     }
 
     fn unless_complete(&self, change: impl Fn(usize) -> usize) -> HandleStep {
@@ -178,8 +238,13 @@ impl State {
     }
 
     /// One reference less; true for the last, whose owner frees the task.
+    #[inline]
     #[must_use]
     pub fn drop_reference(&self) -> bool {
+        // Acquire, as below. With the last reference the caller is alone (rule 5); the word is of no use any more.
+        if self.0.load(Acquire) < 2 * REFERENCE {
+            return true;
+        }
         // Release pairs with the acquire below: every use of the task comes before it is freed.
         let before = self.0.fetch_sub(REFERENCE, Release);
         debug_assert!(before >= REFERENCE);
@@ -204,12 +269,12 @@ mod tests {
     #[test]
     fn a_wake_while_running_is_kept_for_the_end_of_the_poll() {
         let state = State::new();
-        state.start_running();
+        state.start_running(false);
         assert!(!state.is_notified());
         assert_eq!(state.notify(), Notify::Nothing);
         assert_eq!(state.notify(), Notify::Nothing);
         assert_eq!(state.stop_running(), Stopped::Again);
-        state.start_running();
+        state.start_running(false);
         assert_eq!(state.stop_running(), Stopped::Idle);
         assert_eq!(state.notify(), Notify::Enqueue);
         assert_eq!(state.notify(), Notify::Nothing);
@@ -218,11 +283,11 @@ mod tests {
     #[test]
     fn after_the_end_nothing_is_queued_and_the_handle_owns_the_output() {
         let state = State::new();
-        state.start_running();
+        state.start_running(false);
         assert_eq!(state.set_join_waker(), HandleStep::Done);
         assert_eq!(state.complete(), Completed { has_handle: true, has_waker: true });
         assert_eq!(state.notify(), Notify::Nothing);
-        assert_eq!(state.drop_handle(), HandleStep::TooLate);
+        assert_eq!(state.drop_handle(), HandleGoes::WithOutput);
         assert!(!state.drop_reference());
         assert!(state.drop_reference());
     }
@@ -230,9 +295,28 @@ mod tests {
     #[test]
     fn a_handle_that_goes_first_leaves_the_output_to_the_completer() {
         let state = State::new();
-        state.start_running();
+        state.start_running(false);
         assert_eq!(state.set_join_waker(), HandleStep::Done);
-        assert_eq!(state.drop_handle(), HandleStep::Done);
+        assert!(!state.is_alone());
+        assert_eq!(state.drop_handle(), HandleGoes::WithWaker);
+        assert!(!state.drop_reference());
+        assert!(state.is_alone());
+        assert!(!state.complete_for_handle());
         assert_eq!(state.complete(), Completed { has_handle: false, has_waker: false });
+        assert!(state.drop_reference());
+    }
+
+    #[test]
+    fn a_handle_that_does_not_wait_goes_or_gets_the_output_in_one_step() {
+        let (dropped, kept) = (State::new(), State::new());
+        assert_eq!(dropped.drop_handle(), HandleGoes::Entirely);
+        assert!(dropped.is_alone() && !kept.is_alone());
+        for state in [&dropped, &kept] {
+            state.start_running(false);
+        }
+        assert_eq!((dropped.complete_for_handle(), kept.complete_for_handle()), (false, true));
+        assert!(kept.is_complete());
+        assert_eq!(kept.drop_handle(), HandleGoes::WithOutput);
+        assert!(kept.drop_reference() && dropped.drop_reference());
     }
 }

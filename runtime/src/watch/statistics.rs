@@ -31,6 +31,9 @@ pub struct Statistics {
     pub next_deadline: Option<Duration>,
     /// Each worker, in order.
     pub workers: Vec<WorkerStatistics>,
+    /// Memory that tasks have left and the next ones will use, in bytes: at most 16 KiB for each worker and size of task (in steps of 16 bytes), and
+    /// 4 MiB. A snapshot.
+    pub spare_task_memory: usize,
     /// The thread pool. A snapshot of the threads under one lock, and of those who wait under another.
     pub blocking: BlockingStatistics,
 }
@@ -108,6 +111,8 @@ impl Shared {
             inject_queue,
             next_deadline: next.and_then(|next| self.time.until(next)),
             workers,
+            spare_task_memory: self.depot.bytes()
+                + self.remotes.iter().map(|remote| remote.shelves.bytes()).sum::<usize>(),
             blocking: self.pool.statistics(),
         }
     }

@@ -253,6 +253,24 @@ fn statistics_count_tasks_queues_threads_and_steps() {
 }
 
 #[test]
+fn the_memory_of_ended_tasks_is_kept_within_bounds() {
+    on_each(ALL, async || {
+        for round in 1..=3 {
+            nursery(async |n: Nursery<Never>| {
+                for _ in 0..50_000 {
+                    n.spawn(checkpoint());
+                }
+            })
+            .await;
+            let now = statistics();
+            // The children are of one size; the main tasks of tests, of a few others.
+            let bound = (4 << 20) + now.workers.len() * 4 * (16 << 10);
+            assert!((1..=bound).contains(&now.spare_task_memory), "round {round}: {} bytes", now.spare_task_memory);
+        }
+    });
+}
+
+#[test]
 fn outside_a_run_looking_is_an_error() {
     for text in [panic_in(task_tree), panic_in(statistics), panic_in(Observer::current)] {
         assert!(text.contains("was called outside a run"), "{text}");
