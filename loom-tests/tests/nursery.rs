@@ -3,7 +3,7 @@
 #![allow(unsafe_code)] // `loom::cell::UnsafeCell` hands out raw pointers, and checks each access itself.
 #![allow(clippy::arc_with_non_send_sync)] // The threads of a model take turns.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::AtomicU32;
@@ -16,6 +16,7 @@ const PARTS: usize = 3;
 
 /// A nursery and the task that opened it.
 struct Nursery {
+    this: Weak<Nursery>,
     live: Live,
     /// What each part leaves behind, and whoever closes the nursery reads.
     traces: [UnsafeCell<bool>; PARTS],
@@ -29,7 +30,8 @@ struct Nursery {
 
 impl Nursery {
     fn new() -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new_cyclic(|this| Self {
+            this: this.clone(),
             live: Live::with_body(),
             traces: std::array::from_fn(|_| UnsafeCell::new(false)),
             closed: AtomicU32::new(0),
@@ -43,7 +45,7 @@ impl Nursery {
     fn work_and_leave(&self, part: usize) {
         // SAFETY: loom checks the access.
         self.traces[part].with_mut(|trace| unsafe { *trace = true });
-        if self.live.leave() == Left::Nothing {
+        if self.live.leave(1) == Left::Nothing {
             self.close();
         }
     }
@@ -58,7 +60,7 @@ impl Nursery {
     fn leave_services(&self, part: usize) {
         // SAFETY: loom checks the access.
         self.traces[part].with_mut(|trace| unsafe { *trace = true });
-        match self.live.leave() {
+        match self.live.leave(1) {
             Left::Open => {}
             Left::Nothing => self.close(),
             Left::Services => {
@@ -171,6 +173,33 @@ fn services_are_sent_home_once() {
         service.join().unwrap();
         child.join().unwrap();
         assert!(nursery.sent_home.load(Relaxed) <= 1);
+        nursery.is_over();
+    });
+}
+
+/// A worker keeps the count of a child that has ended, spends it on a child that another worker runs, and gives up a second one, while the body
+/// leaves (`nursery::kept`): closed once, by one who sees what all have done.
+#[test]
+fn kept_counts_are_spent_and_given_up() {
+    explore("nursery: kept counts", 5, || {
+        let nursery = Nursery::new();
+        assert!(nursery.live.enter() && nursery.live.enter());
+        let worker = on_thread(&nursery, |nursery| {
+            // Two children end here; their counts are kept. They leave their traces together.
+            // SAFETY: loom checks the access.
+            nursery.traces[1].with_mut(|trace| unsafe { *trace = true });
+            // The first count goes with a new child to another worker; the queue orders it, here the start of the thread.
+            assert_eq!(nursery.closed.load(Relaxed), 0, "a kept count keeps the nursery open");
+            let nursery = nursery.this.upgrade().expect("it is there");
+            let child = on_thread(&nursery, |nursery| nursery.work_and_leave(2));
+            if nursery.live.leave(1) == Left::Nothing {
+                nursery.close();
+            }
+            child.join().unwrap();
+        });
+        nursery.work_and_leave(0);
+        nursery.give_token_back();
+        worker.join().unwrap();
         nursery.is_over();
     });
 }

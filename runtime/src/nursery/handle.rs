@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::start::start_raw;
-use super::{Origin, StartError, Started, TaskBuilder, TaskOutput, report_error};
+use super::{Origin, StartError, Started, TaskBuilder, TaskOutput, report_error, settle};
 use crate::context;
 use crate::scheduler::{self, How};
 use crate::scope::node::flag::BODY_OPEN;
@@ -241,6 +241,7 @@ impl<E: Send + 'static> Nursery<E> {
     /// How many children have not ended, services included. A snapshot.
     #[expect(clippy::len_without_is_empty, reason = "`is_empty` would ask for a decision on a snapshot")]
     pub fn len(&self) -> usize {
+        settle();
         self.node.live.services() + self.node.live.ordinary().saturating_sub(usize::from(self.node.has(BODY_OPEN)))
     }
 }
@@ -253,6 +254,7 @@ impl<E> Clone for Nursery<E> {
 
 impl<E> fmt::Debug for Nursery<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        settle();
         f.debug_struct("Nursery")
             .field("children", &self.node.live.ordinary())
             .field("services", &self.node.live.services())
@@ -332,13 +334,14 @@ where
     F: Future,
     F::Output: TaskOutput<E>,
 {
-    let entered = if options.service { node.live.enter_service() } else { node.live.enter() };
-    if !entered {
-        return Err(Closed(future));
-    }
-    // SAFETY: as promised by the caller; the count of `node` that the task needs is the one just taken. The handle's reference goes
-    // to the `Task`, the queue entry to the scheduler.
-    context::worker(|worker| unsafe {
+    context::worker(|worker| {
+        let entered = match options.service {
+            true => node.live.enter_service(),
+            false => worker.is_some_and(|worker| worker.kept.spend(node)) || node.live.enter(),
+        };
+        if !entered {
+            return Err(Closed(future));
+        }
         let birth = Birth {
             base: NonNull::from(&**node),
             id: scheduler::next_id(worker),
@@ -346,11 +349,15 @@ where
             main: false,
             service: options.service,
         };
-        let task = cell::new::<F, Child<E>>(future, birth, worker);
-        options.give_to(task.as_ref());
-        let handle = Task::new(task);
-        scheduler::enqueue_from(worker, task, How::Spawn);
-        Ok(handle)
+        // SAFETY: as promised by the caller; the count of `node` that the task needs is the one just taken. The handle's reference goes
+        // to the `Task`, the queue entry to the scheduler.
+        unsafe {
+            let task = cell::new::<F, Child<E>>(future, birth, worker);
+            options.give_to(task.as_ref());
+            let handle = Task::new(task);
+            scheduler::enqueue_from(worker, task, How::Spawn);
+            Ok(handle)
+        }
     })
 }
 

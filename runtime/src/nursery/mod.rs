@@ -14,6 +14,7 @@
 //! | `joining` | the future that polls the body and waits for the children |
 //! | `handle`, `builder` | `Nursery<E>` and the ways to spawn |
 //! | `local` | nurseries whose children run in the opener's task |
+//! | `kept` | counts that a worker keeps for the next child |
 //! | `limit` | a limit to how many children run at once |
 //! | `statistics` | what goes on in a nursery |
 //! | `start` | children of which the caller waits until they are ready |
@@ -33,6 +34,7 @@ mod builder;
 mod error;
 mod handle;
 mod joining;
+mod kept;
 mod limit;
 mod local;
 mod output;
@@ -50,6 +52,7 @@ pub use error::{AnyError, ErrorGroup, Failure, Leaf, Leaves, NurseryError, Origi
 pub use handle::{Closed, Nursery};
 pub(crate) use handle::{Options, spawn_raw};
 pub use joining::nursery;
+pub(crate) use kept::{Kept, settle};
 pub use limit::{Limited, TrySpawnError};
 pub use local::{LocalNursery, LocalNurserySend, LocalTask, LocalTaskBuilder, local_nursery, local_nursery_send};
 pub use output::{BodyOutput, TaskOutput};
@@ -81,8 +84,18 @@ fn open(operation: &'static str) -> Arc<Node> {
 ///
 /// The caller owns a count of `node` (J1).
 unsafe fn leave(node: NonNull<Node>) {
+    // SAFETY: passed on.
+    unsafe { leave_many(node, 1) }
+}
+
+/// Gives up some counts; the last closes the nursery.
+///
+/// # Safety
+///
+/// The caller owns so many counts of `node` (J1), all of ordinary parts.
+unsafe fn leave_many(node: NonNull<Node>, counts: u32) {
     // SAFETY: J2: while we count, the node is there.
-    match unsafe { node.as_ref() }.live.leave() {
+    match unsafe { node.as_ref() }.live.leave(counts) {
         Left::Open => {}
         // SAFETY: J1, J2: the last one takes over the count's reference.
         Left::Nothing => close(unsafe { Arc::from_raw(node.as_ptr().cast_const()) }),

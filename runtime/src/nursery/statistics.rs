@@ -1,6 +1,6 @@
 //! What goes on in a nursery.
 
-use super::{Failure, Nursery};
+use super::{Failure, Nursery, settle};
 use crate::scope::node::flag::{BODY_OPEN, CLOSED};
 
 /// What goes on in a nursery: see [`Nursery::statistics`].
@@ -26,6 +26,7 @@ pub struct NurseryStatistics {
 impl<E: Send + 'static> Nursery<E> {
     /// What goes on in the nursery at the moment.
     pub fn statistics(&self) -> NurseryStatistics {
+        settle();
         let node = self.node();
         let body_running = node.has(BODY_OPEN);
         let errors = {

@@ -300,12 +300,13 @@ impl Shared {
         self.wake_worker(0);
     }
 
-    /// Counts the end of a task.
-    pub(crate) fn count_end(&self) {
-        context::worker(|worker| match worker.filter(|worker| ptr::eq(worker.shared(), self)) {
-            Some(worker) => self.remotes[worker.index].counts.ended.add(),
+    /// Counts the end of a task. `worker` is this thread's.
+    #[inline]
+    pub(crate) fn count_end(&self, worker: Option<&Worker>) {
+        match worker.filter(|worker| ptr::eq(worker.shared(), self)) {
+            Some(worker) => worker.remote().counts.ended.add(),
             None => self.outside.ended.add_shared(),
-        });
+        }
     }
 
     /// How many tasks wait in the queue that other threads put into.

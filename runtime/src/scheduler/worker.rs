@@ -15,6 +15,7 @@ use super::idle::Risen;
 use super::sentry::{NAP, Seen};
 use super::{How, ID_BLOCK, Queued, Shared, take_ids};
 use crate::context;
+use crate::nursery::Kept;
 use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use crate::task::memory::Shelves;
 use crate::task::{Header, TaskId, cell};
@@ -43,6 +44,8 @@ pub(crate) struct Worker {
     lull: Lull,
     /// Memory of tasks.
     pub(crate) shelves: Arc<Shelves>,
+    /// Counts of nurseries.
+    pub(crate) kept: Kept,
 }
 
 /// What a worker without a task is.
@@ -68,6 +71,7 @@ impl Worker {
             woken: Cell::new(false),
             lull: Lull::default(),
             shelves,
+            kept: Kept::new(),
         }
     }
 
@@ -91,6 +95,7 @@ impl Worker {
             || {
                 let due = self.shared.take_main_due();
                 if due {
+                    self.kept.give_up();
                     // `main` has its turn before what this worker has queued, and may take long.
                     if !self.deque.is_empty() || !self.remote().lifo.load(Relaxed).is_null() {
                         self.shared.notify();
@@ -118,19 +123,25 @@ impl Worker {
                 self.ticks.set(ticks);
                 let task = if ticks.is_multiple_of(MAINTENANCE) { self.maintain() } else { None };
                 let task = task.or_else(|| self.next());
-                if task.is_none() && ran_main {
-                    continue; // It may be due again.
+                if task.is_none() && (self.kept.give_up() || ran_main) {
+                    continue; // Who has waited for that may be due, or `main` may be again.
                 }
                 if let Some(task) = task.or_else(|| self.search(&mut mode)) {
                     mode = self.found(mode);
                     self.stir();
                     self.remote().counts.steps.add();
-                    // SAFETY: `Queued` is the task's queue entry.
-                    unsafe { cell::run(task.0, self.shared.turn()) };
+                    // SAFETY: `Queued` is the task's queue entry, with which it has not ended.
+                    unsafe {
+                        if self.kept.stands_against(task.0.as_ref().counts_in()) {
+                            self.kept.give_up();
+                        }
+                        cell::run(task.0, self.shared.turn());
+                    }
                 } else if !ended() {
                     mode = if self.shared.watch.on() == 0 { self.sleep(mode) } else { self.sleep_watched(mode) };
                 }
             }
+            self.kept.give_up();
             let _ = self.found(mode);
         });
     }
@@ -155,7 +166,8 @@ impl Worker {
         }
     }
 
-    fn remote(&self) -> &super::Remote {
+    #[inline]
+    pub(super) fn remote(&self) -> &super::Remote {
         &self.shared.remotes[self.index]
     }
 
@@ -249,6 +261,7 @@ impl Worker {
     }
 
     fn maintain(&self) -> Option<Queued> {
+        self.kept.give_up();
         self.fire_timers();
         if let Some(driver) = self.shared.driver.get()
             && let Some(_at_driver) = self.shared.at_driver.try_lock()

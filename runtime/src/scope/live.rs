@@ -71,16 +71,15 @@ impl Live {
         false
     }
 
-    /// Counts one ordinary part less.
-    pub fn leave(&self) -> Left {
+    /// Counts so many ordinary parts less, which are the caller's.
+    pub fn leave(&self, parts: u32) -> Left {
         // Release and acquire pair among all who leave: the last one sees what every other has done.
-        let before = self.0.fetch_sub(1, AcqRel);
-        match (ordinary(before), services(before)) {
-            // With the caretaker's count alone nobody is left, and nobody enters.
-            (1, 0 | 1) => Left::Nothing,
-            (1, _) => Left::Services,
-            _ => Left::Open,
+        let before = self.0.fetch_sub(u64::from(parts), AcqRel);
+        if ordinary(before) != u64::from(parts) {
+            return Left::Open;
         }
+        // With the caretaker's count alone nobody is left, and nobody enters.
+        if services(before) <= 1 { Left::Nothing } else { Left::Services }
     }
 
     /// Counts one service less; true for the last of all, who closes the nursery.
@@ -110,12 +109,22 @@ mod tests {
         let live = Live::with_body();
         assert!(live.enter_service() && live.enter_service() && live.enter());
         assert_eq!((live.ordinary(), live.services()), (2, 2));
-        assert_eq!(live.leave(), Left::Open);
+        assert_eq!(live.leave(1), Left::Open);
         assert!(!live.leave_service());
-        assert_eq!(live.leave(), Left::Services);
+        assert_eq!(live.leave(1), Left::Services);
         assert!(!live.enter() && !live.enter_service());
         assert!(!live.leave_service(), "the caretaker is left");
         assert!(live.leave_service());
+    }
+
+    #[test]
+    fn parts_that_leave_together_leave_like_one_after_the_other() {
+        let live = Live::with_body();
+        assert!(live.enter() && live.enter() && live.enter_service());
+        assert_eq!(live.leave(2), Left::Open);
+        assert!(live.enter());
+        assert_eq!(live.leave(2), Left::Services);
+        assert!(!live.enter());
     }
 
     #[test]
@@ -125,7 +134,7 @@ mod tests {
         assert!(!live.leave_service());
         assert!(live.enter_service(), "as long as the nursery is open");
         assert!(!live.leave_service());
-        assert_eq!(live.leave(), Left::Nothing);
+        assert_eq!(live.leave(1), Left::Nothing);
         assert!(!live.enter());
     }
 }

@@ -26,7 +26,7 @@ use super::{Header, REQUEST, TaskId, memory, register, take_request, unregister}
 pub(crate) use crate::contain::drop_payload;
 use crate::list::Links;
 use crate::local::Locals;
-use crate::nursery;
+use crate::nursery::{self, Kept};
 use crate::primitives::atomic::Ordering::Acquire;
 use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicU32};
 use crate::scheduler::{self, How, Worker};
@@ -234,7 +234,7 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Tur
         // SAFETY: the future's own token, given back once. No task is current here.
         Next::Ended => unsafe {
             if super::give_back(task) {
-                end_outside(task);
+                context::worker(|worker| end_outside(task, worker, worker.map(|worker| &worker.kept)));
             }
         },
     }
@@ -324,23 +324,23 @@ unsafe fn finish<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, outcome
 pub(super) unsafe fn end(task: NonNull<Header>) {
     // What is dropped from here on (the value, a nursery's loan) may be users'. It must not find a task that has ended, and can not be given tokens.
     // SAFETY: passed on.
-    context::without_task(|| unsafe { end_outside(task) });
+    context::without_task(|| context::worker(|worker| unsafe { end_outside(task, worker, None) }));
 }
 
-/// As `end`, where no task is current.
+/// As `end`, where no task is current. `kept`: for a caller that returns to the worker's loop at once.
 ///
 /// # Safety
 ///
 /// As `end`.
-unsafe fn end_outside(task: NonNull<Header>) {
-    // SAFETY: T1, T2: until `leave_as` below.
+unsafe fn end_outside(task: NonNull<Header>, worker: Option<&Worker>, kept: Option<&Kept>) {
+    // SAFETY: T1, T2: until the end of this function.
     let header = unsafe { task.as_ref() };
     let (base, service, main) = (header.base, header.is_service(), header.is_main());
     // SAFETY: every base has a place, and the task counts in it.
     let runtime = unsafe { header.runtime() };
     let at_end = header.own_node().and_then(|own| leave_tree(header, own));
     unregister(header);
-    watch::exits(header);
+    watch::exits(header, worker);
     // SAFETY: the task's reference to itself (T1), given up once. It is in no list any more (`state` rule 5).
     unsafe {
         if header.state.is_alone() {
@@ -353,11 +353,16 @@ unsafe fn end_outside(task: NonNull<Header>) {
         at_end();
     }
     if main {
-        // SAFETY: the task counts in the root until `leave_as` below, so its run has not ended.
+        // SAFETY: the task still counts in the root, so its run has not ended.
         unsafe { runtime.as_ref() }.present.main_ended();
     }
     // SAFETY: the task's count in the nursery (T2), given up once, last.
-    unsafe { nursery::leave_as(base, service) };
+    unsafe {
+        match kept {
+            Some(kept) if !service && !main => kept.keep(base),
+            _ => nursery::leave_as(base, service),
+        }
+    }
 }
 
 /// The end of a task that has a node of its own. What is to be run when the task has ended.

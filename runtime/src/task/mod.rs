@@ -131,6 +131,12 @@ impl Header {
         self.main
     }
 
+    /// The node in which it counts as an ordinary child; null for a service.
+    #[inline]
+    pub(crate) fn counts_in(&self) -> *const Node {
+        if self.service { ptr::null() } else { self.base.as_ptr() }
+    }
+
     /// Whether it counts in its nursery as a service.
     pub(crate) fn is_service(&self) -> bool {
         self.service

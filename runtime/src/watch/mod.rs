@@ -47,7 +47,7 @@ pub use tree::{TaskTree, TreeEntry, TreeKind, task_tree};
 pub use watchdog::Hogging;
 pub(crate) use watchdog::{OnGuard, Watchdog};
 
-use crate::scheduler::{How, Shared};
+use crate::scheduler::{How, Shared, Worker};
 use crate::task::Header;
 use instrument::Instruments;
 use watchdog::Steps;
@@ -187,12 +187,12 @@ pub(crate) fn step_ends(task: &Header, turn: Turn) {
     }
 }
 
-/// `task` has ended, but has not left its nursery.
+/// `task` has ended, but has not left its nursery. `worker` is this thread's.
 #[inline]
-pub(crate) fn exits(task: &Header) {
+pub(crate) fn exits(task: &Header, worker: Option<&Worker>) {
     // SAFETY: the task has not left its nursery, so neither it nor its run counts as ended.
     let shared = unsafe { task.runtime().as_ref() };
-    shared.count_end();
+    shared.count_end(worker);
     if shared.watch.on() != 0 {
         exited(&shared.watch, task);
     }

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use super::{Observer, TaskInfo};
 use crate::context;
+use crate::nursery;
 use crate::scheduler::Shared;
 use crate::scope::node::flag::{BODY_OPEN, CANCELLED, EFFECTIVE, NURSERY, SHIELD, STOPPING, TASK_ROOT};
 use crate::scope::node::{Doing, Inner};
@@ -85,6 +86,7 @@ impl TaskTree {
 
     pub(super) fn of(shared: &Shared) -> Option<Self> {
         let root = shared.present.root()?;
+        nursery::settle();
         Some(Self { entries: walk(root), taken: shared.time.now() })
     }
 }
