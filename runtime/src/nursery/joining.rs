@@ -69,11 +69,13 @@ where
 /// An open nursery that its future has charge of.
 pub(super) struct Opened {
     pub(super) node: Arc<Node>,
+    /// It has closed, and what it had to report was taken.
+    pub(super) reported: bool,
 }
 
 impl Opened {
     pub(super) fn open(operation: &'static str) -> Self {
-        Self { node: open(operation) }
+        Self { node: open(operation), reported: false }
     }
 }
 
@@ -81,18 +83,20 @@ impl Drop for Opened {
     /// Nothing to do after an end; otherwise the future was dropped half-way, and the children are to unwind.
     fn drop(&mut self) {
         let node = &self.node;
-        if !node.has(CLOSED) {
-            node.cancel(CancelReason::of(CancelSource::Dropped));
+        if !self.reported {
+            if !node.has(CLOSED) {
+                node.cancel(CancelReason::of(CancelSource::Dropped));
+            }
+            let panic = {
+                let mut inner = node.inner.lock();
+                node.set(ORPHANED);
+                inner.extra.as_mut().and_then(|extra| extra.panic.take())
+            };
+            if let Some(panic) = panic {
+                pass_up(node, panic);
+            }
+            body_gone(node);
         }
-        let panic = {
-            let mut inner = node.inner.lock();
-            node.set(ORPHANED);
-            inner.extra.as_mut().and_then(|extra| extra.panic.take())
-        };
-        if let Some(panic) = panic {
-            pass_up(node, panic);
-        }
-        body_gone(node);
         // It stays in the tree until the last child has ended.
         node.detach();
         node.let_go();
@@ -160,7 +164,10 @@ where
             }
         }
         node.let_go();
-        match ended::<E>(node) {
+        let ended = ended::<E>(node);
+        this.opened.reported = true;
+        let node = &this.opened.node;
+        match ended {
             Ended::Panicked(panic) => resume_unwind(panic),
             Ended::Failed(group) => Poll::Ready(Fut::Output::join(Err(NurseryError::Failed(group)))),
             // The scope around drops us here, unless nothing in here was cut by it. If a shield was put between meanwhile, it gives way.

@@ -62,9 +62,10 @@ pub use statistics::NurseryStatistics;
 
 use crate::contain;
 use crate::context;
+use crate::primitives::atomic::Ordering::AcqRel;
 use crate::scope::live::Left;
 use crate::scope::node::Node;
-use crate::scope::node::flag::{BODY_OPEN, CLOSED, HOLDER, NURSERY, ORPHANED, TASK_ROOT};
+use crate::scope::node::flag::{BODY_OPEN, CLOSED, HOLDER, HOLDING, NURSERY, ORPHANED, TASK_ROOT};
 use crate::scope::{CancelReason, CancelSource};
 use crate::task::{self, cell};
 
@@ -137,26 +138,34 @@ pub(crate) unsafe fn leave_as(node: NonNull<Node>, service: bool) {
 
 /// The last one has left.
 fn close(node: Arc<Node>) {
-    let env = node.inner.lock().extra.as_mut().and_then(|extra| extra.env.take());
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(env))) {
-        report_panic(&node, panic);
-    }
-    let (panic, failures) = {
-        let mut inner = node.inner.lock();
-        node.set(CLOSED);
-        let orphaned = node.has(ORPHANED);
-        match inner.extra.as_mut().filter(|_| orphaned) {
-            // Nobody will ask for the errors, and handles of the nursery may live on for long.
-            Some(extra) => (extra.panic.take(), extra.failures.take()),
-            None => (None, None),
+    let mut inner = node.inner.lock();
+    if let Some(env) = inner.extra.as_mut().and_then(|extra| extra.env.take()) {
+        drop(inner);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(env))) {
+            report_panic(&node, panic);
         }
+        inner = node.inner.lock();
+    }
+    // Acquire and release: with the reads of `CLOSED` by whoever waits for it.
+    let before = node.flags.fetch_or(CLOSED, AcqRel);
+    let (panic, failures) = match inner.extra.as_mut().filter(|_| before & ORPHANED != 0) {
+        // Nobody will ask for the errors, and handles of the nursery may live on for long.
+        Some(extra) => (extra.panic.take(), extra.failures.take()),
+        None => (None, None),
     };
+    let future_is_there = inner.active;
+    drop(inner);
     contain::drop_value(failures);
     if let Some(panic) = panic {
         pass_up(&node, panic);
     }
-    node.notify_owner();
-    node.leave_if_done();
+    // Who waits for this has begun to hold before, or looks again after it has (`joining`).
+    if before & HOLDING != 0 {
+        node.notify_owner();
+    }
+    if !future_is_there {
+        node.leave_if_done(); // Otherwise the future does that when it goes.
+    }
     let place = node.place().expect("an open nursery is attached");
     if place.parent.is_some() {
         // SAFETY: J2: the nursery's token, given back once.
@@ -174,7 +183,7 @@ fn close(node: Arc<Node>) {
 
 /// The body is gone: gives up its count, once.
 fn body_gone(node: &Node) {
-    if node.clear(BODY_OPEN) {
+    if node.has(BODY_OPEN) && node.clear(BODY_OPEN) {
         // SAFETY: `BODY_OPEN` stands for the body's count (J1), and we have cleared it.
         unsafe { leave(NonNull::from(node)) };
     }

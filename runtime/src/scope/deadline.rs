@@ -8,6 +8,7 @@
 //! done. The clock may be a user's, so it is never asked under a lock.
 
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use super::node::flag::SHIELD;
@@ -172,18 +173,21 @@ impl Node {
         }
     }
 
-    /// The scope stays suspended: from here on its deadline must be able to wake it.
-    pub(super) fn arm(self: &Arc<Self>) {
+    /// The scope stays suspended for the first time: stores its waker (N3), which its deadline must be able to wake from here on.
+    pub(super) fn arm(self: &Arc<Self>, waker: &Waker) {
         let mut inner = self.inner.lock();
+        let known = inner.set_owner(waker);
         let old = self.rearm(&mut inner);
         drop(inner);
-        drop(old);
+        drop((known, old));
     }
 
     /// Sets the timer anew; what the old one would have done, to be dropped outside the lock.
     fn rearm(self: &Arc<Self>, inner: &mut Inner) -> impl Sized + use<> {
         let old = inner.timer.disarm();
-        if let (Some(runtime), Some((at, source))) = (self.runtime(inner), inner.next_end()) {
+        if let Some((at, source)) = inner.next_end()
+            && let Some(runtime) = self.runtime(inner)
+        {
             time::arm_node(&inner.timer, runtime, at, self, source);
         }
         old

@@ -13,8 +13,8 @@
 //! half-way stays linked until it is empty, and holds what is around it in the tree; the end of a scope is the end of everything in it.
 //!
 //! Invariants:
-//! - **N1** `links` belong to the lists of the parent, under the parent's lock. A list owns one reference to each node in it, and
-//!   `LINKED` (changed under that lock) says that it does.
+//! - **N1** `links` and `linked` belong to the lists of the parent, and are used under the parent's lock. A list owns one reference to each node in it, and
+//!   `linked` says that it does.
 //! - **N2** `EFFECTIVE` is set and cleared under the node's own lock, by `follow`, which reads the parent's bit under it. Whoever has changed
 //!   the bit of a node visits its children afterwards; so walks that meet agree in the end. Attaching a child reads the parent's bit
 //!   and links under the same hold of the parent's lock; so a child either inherits it or is found by the walk. A node that is
@@ -32,7 +32,7 @@
 #![allow(unsafe_code)]
 
 use std::any::Any;
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::ptr::NonNull;
 use std::sync::{Arc, Weak};
 use std::task::Waker;
@@ -65,8 +65,6 @@ pub(crate) mod flag {
     pub(crate) const CUT_ON_STOP: u32 = 1 << 4;
     /// The node of a task.
     pub(crate) const TASK_ROOT: u32 = 1 << 5;
-    /// In a list of the parent.
-    pub(crate) const LINKED: u32 = 1 << 6;
     /// A kind of node that holds a guard while its future is suspended. Fixed when the node is attached.
     pub(crate) const HOLDER: u32 = 1 << 15;
     /// Hangs in the tree, or did: `place` is set.
@@ -96,7 +94,7 @@ pub(crate) mod flag {
     /// The scope has dropped its inside.
     pub(crate) const CAUGHT: u32 = 1 << 19;
 }
-use flag::{ATTACHED, CANCELLED, CLOSED, EFFECTIVE, GONE, HOLDING, LINKED, NURSERY, STOPPING, TASK_ROOT};
+use flag::{ATTACHED, CANCELLED, CLOSED, EFFECTIVE, GONE, HOLDING, NURSERY, STOPPING, TASK_ROOT};
 
 /// See the module.
 pub(crate) struct Node {
@@ -114,6 +112,8 @@ pub(crate) struct Node {
     /// See N7.
     place: UnsafeCell<Option<Place>>,
     links: Links<Node>,
+    /// See N1.
+    linked: Cell<bool>,
     pub(crate) inner: Mutex<Inner>,
 }
 
@@ -210,7 +210,7 @@ impl Drop for Inner {
     }
 }
 
-// SAFETY: the raw parts are `links` (N1: under the parent's lock), the lists (under the own lock) and `place`, whose pointers
+// SAFETY: the raw parts are `links` and `linked` (N1: under the parent's lock), the lists (under the own lock) and `place`, whose pointers
 // are followed only as N5 and N6 allow; `Header` and `Shared` are made for use from any thread. `Extra` is `Send` and locked.
 unsafe impl Send for Node {}
 // SAFETY: as above.
@@ -227,7 +227,7 @@ unsafe impl Linked for Node {
 impl Node {
     /// A node that hangs nowhere yet.
     pub(crate) fn unattached(flags: u32) -> Arc<Self> {
-        Arc::new(Self::with(flags, None))
+        Arc::new(Self::with(flags, None, Inner::new(false, Deadline::Never)))
     }
 
     /// A node at `place`, attached, with a deadline that is not relative.
@@ -236,17 +236,12 @@ impl Node {
     }
 
     pub(super) fn attached_until(flags: u32, place: Place, deadline: Deadline) -> Arc<Self> {
-        let node = Arc::new(Self::with(flags | ATTACHED, Some(place)));
-        {
-            let mut inner = node.inner.lock();
-            inner.active = true;
-            inner.deadline = deadline;
-        }
+        let node = Arc::new(Self::with(flags | ATTACHED, Some(place), Inner::new(true, deadline)));
         node.link();
         node
     }
 
-    fn with(flags: u32, place: Option<Place>) -> Self {
+    fn with(flags: u32, place: Option<Place>, inner: Inner) -> Self {
         Self {
             flags: AtomicU32::new(flags),
             guards: AtomicU32::new(0),
@@ -256,18 +251,8 @@ impl Node {
             live: Live::with_body(),
             place: UnsafeCell::new(place),
             links: Links::new(),
-            inner: Mutex::new(Inner {
-                active: false,
-                ended: false,
-                owner: None,
-                tasks: List::new(),
-                scopes: List::new(),
-                task_nodes: List::new(),
-                reason: None,
-                deadline: Deadline::Never,
-                timer: Timer::new(),
-                extra: None,
-            }),
+            linked: Cell::new(false),
+            inner: Mutex::new(inner),
         }
     }
 
@@ -312,7 +297,8 @@ impl Node {
         {
             let mut inner = parent.inner.lock();
             above = parent.flags.load(Relaxed) & (EFFECTIVE | STOPPING);
-            let own = self.flags.fetch_or(LINKED, AcqRel);
+            let own = self.flags.load(Relaxed); // The kind of a node is fixed.
+            self.linked.set(true);
             // The list's own reference (N1).
             let _ = Arc::into_raw(Arc::clone(self));
             let list = if own & TASK_ROOT != 0 { &mut inner.task_nodes } else { &mut inner.scopes };
@@ -398,12 +384,12 @@ impl Node {
     fn unlink(&self) -> Option<Arc<Node>> {
         let parent = self.parent()?;
         let mut inner = parent.inner.lock();
-        if self.flags.load(Relaxed) & LINKED == 0 {
+        if !self.linked.replace(false) {
             return None;
         }
-        let root = self.flags.fetch_and(!LINKED, AcqRel) & TASK_ROOT != 0;
+        let root = self.flags.load(Relaxed) & TASK_ROOT != 0;
         let list = if root { &mut inner.task_nodes } else { &mut inner.scopes };
-        // SAFETY: `LINKED`, under the parent's lock: the node is in this list, which owns a reference (N1).
+        // SAFETY: `linked`, under the parent's lock: the node is in this list, which owns a reference (N1).
         let own = unsafe {
             list.remove(NonNull::from(self));
             Arc::from_raw(std::ptr::from_ref(self))
@@ -513,6 +499,21 @@ enum Retired {
 }
 
 impl Inner {
+    fn new(active: bool, deadline: Deadline) -> Self {
+        Self {
+            active,
+            ended: false,
+            owner: None,
+            tasks: List::new(),
+            scopes: List::new(),
+            task_nodes: List::new(),
+            reason: None,
+            deadline,
+            timer: Timer::new(),
+            extra: None,
+        }
+    }
+
     /// Visits the suspended tasks that have this node as their base.
     pub(crate) fn each_task(&self, mut visit: impl FnMut(&Header)) {
         let mut at = self.tasks.front();

@@ -11,21 +11,26 @@
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 
-use super::node::Node;
 use super::node::flag::{CANCELLED, EFFECTIVE, HOLDING, SUSPECT, TASK_ROOT, WOKEN};
+use super::node::{Inner, Node};
 use crate::contain;
 use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+
+impl Inner {
+    /// Stores the waker of the future that runs the node, whose lock is held. The old one, to be dropped outside of it.
+    #[must_use]
+    pub(super) fn set_owner(&mut self, waker: &Waker) -> Option<Waker> {
+        match &self.owner {
+            Some(owner) if owner.will_wake(waker) => None,
+            _ => self.owner.replace(waker.clone()), // N4
+        }
+    }
+}
 
 impl Node {
     /// Stores the waker of the future that runs this node. The caller reads the flags afterwards (N3).
     pub(crate) fn set_owner(&self, waker: &Waker) {
-        if self.inner.lock().owner.as_ref().is_some_and(|owner| owner.will_wake(waker)) {
-            return;
-        }
-        // Cloned and dropped outside the lock (N4); nobody but the one future that runs the node stores here.
-        let waker = waker.clone();
-        let old = self.inner.lock().owner.replace(waker);
-        drop(old);
+        drop(self.inner.lock().set_owner(waker));
     }
 
     /// The holder is being polled, with `waker`: it has answered. Before it looks at what it waits for (O1).

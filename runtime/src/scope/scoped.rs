@@ -66,10 +66,6 @@ impl<F: Future> Scoped<F> {
 }
 
 impl Entered {
-    fn node(&self) -> &Arc<Node> {
-        self.node.as_ref().expect("a scope has its node until it has ended")
-    }
-
     /// Before each poll. Afterwards the scope has a node, or can do without (`unmade`).
     fn begin(&mut self, operation: &'static str) {
         if self.entered && (self.node.is_some() || self.deadline == Deadline::Never) {
@@ -102,17 +98,20 @@ impl Entered {
         self.node.get_or_insert_with(|| Node::attached_until(flags, context::place(operation), deadline))
     }
 
-    /// The scope stays suspended: from here on its deadline must be able to wake it, wherever it is polled.
-    fn arm(&mut self) {
-        let node = self.node.as_ref().expect("a scope has its node until it has ended");
-        if !self.armed {
-            self.armed = true;
-            node.arm();
+    /// The scope stays suspended: from here on its deadline must be able to wake it, wherever it is polled. `answered`: it has stored its waker.
+    fn suspend(&mut self, operation: &'static str, answered: bool, cx: &Context<'_>) -> &Arc<Node> {
+        let armed = std::mem::replace(&mut self.armed, true);
+        let node = self.make(operation);
+        match (armed, answered) {
+            (false, _) => node.arm(cx.waker()),
+            (true, false) => node.set_owner(cx.waker()),
+            (true, true) => {}
         }
         let place = node.place().expect("an entered scope is attached");
         if !context::is_task(place.task_id) {
             node.move_to(context::hold_runtime("CancelScope::run"));
         }
+        node
     }
 
     fn leave(&mut self) {
@@ -168,19 +167,14 @@ impl<F: Future> Future for Scoped<F> {
                 this.node.leave();
                 return Poll::Ready(Ok(output));
             }
-            let node = this.node.make(operation);
             // Register first, then look (N3).
-            if !holder {
-                node.set_owner(cx.waker());
-            }
+            let node = this.node.suspend(operation, holder, cx);
             let flags = node.flags.load(Acquire);
             if flags & HOLDER != 0 {
                 node.hold();
             } else if flags & (SHIELD | HOLDING) == SHIELD {
                 node.hold_if_shielded();
             }
-            this.node.arm();
-            let node = this.node.node();
             if !is_ours(node) || node.settle(context::task_is_due(), cx) == Settled::Held {
                 return Poll::Pending;
             }
