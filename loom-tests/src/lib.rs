@@ -14,6 +14,8 @@
 //! | `tests/timer.rs` | timer against completion |
 //! | `tests/limiter.rs` | the capacity limiter |
 //! | `tests/token.rs` | what other threads send into a run, against its shutdown |
+//! | `tests/portal.rs` | calls into a portal's run, against its close and its drop |
+//! | `tests/shield.rs` | shields that are switched |
 //! | `tests/sync.rs` | events and channels |
 //! | `tests/whole.rs` | the whole runtime, through its public interface |
 #![cfg(loom)]

@@ -49,7 +49,7 @@ fn the_run_ends_after_the_system_task() {
     explore("token: the first post against the end of the main task", 2, || {
         let parts = Arc::new((Mailbox::new(), Live::with_body(), AtomicUsize::new(0)));
         // Leaves the root; whether that ended the run. By then whatever was accepted has been called.
-        let leave = |parts: &(Mailbox<u32>, Live, AtomicUsize), accepted: usize| match parts.1.leave() {
+        let leave = |parts: &(Mailbox<u32>, Live, AtomicUsize), accepted: usize| match parts.1.leave(1) {
             Left::Nothing => {
                 assert_eq!(parts.2.load(SeqCst), accepted);
                 true
@@ -71,7 +71,7 @@ fn the_run_ends_after_the_system_task() {
         };
         // The main task.
         parts.0.close();
-        let main_was_last = match parts.1.leave() {
+        let main_was_last = match parts.1.leave(1) {
             Left::Nothing => true,
             _ => false,
         };
