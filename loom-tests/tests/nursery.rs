@@ -7,10 +7,10 @@ use std::sync::{Arc, Weak};
 
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::AtomicU32;
-use loom::sync::atomic::Ordering::{AcqRel, Relaxed};
+use loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use loom::thread;
 use trioxide_loom::explore;
-use trioxide_runtime::models::{Left, Live};
+use trioxide_runtime::models::{Kept, Left, Live, not_ended};
 
 const PARTS: usize = 3;
 
@@ -245,5 +245,29 @@ fn the_join_count_against_forget() {
         child.join().unwrap();
         late.join().unwrap();
         nursery.is_over();
+    });
+}
+
+/// A worker keeps the count of a child that has ended, then that of another, and gives both up. Whoever has heard of the first end does not count that child any
+/// more, whatever is on its way meanwhile (`nursery::kept`).
+#[test]
+fn a_child_that_has_ended_is_not_counted() {
+    explore("nursery: a child that has ended is not counted", 5, || {
+        let nursery = Nursery::new();
+        assert!(nursery.live.enter() && nursery.live.enter());
+        let (kept, told) = (Arc::new(Kept::new()), Arc::new(AtomicU32::new(0)));
+        let (its_kept, tell) = (Arc::clone(&kept), Arc::clone(&told));
+        let worker = on_thread(&nursery, move |nursery| {
+            its_kept.add(&nursery.live);
+            tell.fetch_add(1, AcqRel);
+            its_kept.add(&nursery.live);
+            assert_eq!(its_kept.move_to(&nursery.live), Left::Open);
+            tell.fetch_add(1, AcqRel);
+        });
+        let ended = told.load(Acquire) as usize;
+        let left = not_ended(&nursery.live, || Box::new(std::iter::once(&*kept)));
+        assert!((1..=3 - ended).contains(&left), "{left} are left after {ended} were told of");
+        worker.join().unwrap();
+        assert_eq!(not_ended(&nursery.live, || Box::new(std::iter::once(&*kept))), 1);
     });
 }

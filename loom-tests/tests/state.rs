@@ -12,7 +12,7 @@ use loom::sync::atomic::AtomicUsize;
 use loom::sync::atomic::Ordering::Relaxed;
 use loom::thread;
 use trioxide_loom::{Baton, explore};
-use trioxide_runtime::models::{Completed, HandleGoes, HandleStep, Notify, State, Stopped};
+use trioxide_runtime::models::{Completed, HandleGoes, HandleStep, LastNotify, Notify, State, Stopped};
 
 /// A task whose future waits until `data` has the bits of `wanted`.
 struct Task {
@@ -60,7 +60,7 @@ impl Task {
             if ready {
                 return self.end();
             }
-            if self.state.stop_running() == Stopped::Idle {
+            if self.state.stop_running(false) == Stopped::Idle {
                 return;
             }
         }
@@ -90,6 +90,15 @@ impl Task {
     fn wake(&self) {
         if self.state.notify() == Notify::Enqueue {
             self.run();
+        }
+    }
+
+    /// As the waker's `wake`.
+    fn wake_and_drop(&self) {
+        match self.state.notify_and_drop() {
+            LastNotify::Enqueue => self.run(),
+            LastNotify::Nothing => {}
+            LastNotify::Free => self.free(),
         }
     }
 
@@ -229,11 +238,7 @@ fn a_task_that_is_alone_begins_and_ends_without_the_others() {
         task.state.add_reference();
         let waker = on_thread(&task, |task| {
             task.data.fetch_or(1, Relaxed);
-            let notify = task.state.notify();
-            task.drop_reference();
-            if notify == Notify::Enqueue {
-                task.run();
-            }
+            task.wake_and_drop();
         });
         let handle = on_thread(&task, |task| task.drop_handle(false));
         task.run();

@@ -9,6 +9,7 @@ use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use crate::blocking::{Limits, Pool};
+pub use crate::nursery::kept::{Kept, not_ended};
 pub use crate::nursery::start::handover::{End, Handover, Set};
 use crate::primitives::atomic::Ordering::{AcqRel, Relaxed};
 use crate::scheduler::Shared;
@@ -19,7 +20,7 @@ use crate::scope::guard::Settled;
 pub use crate::scope::live::{Left, Live};
 use crate::scope::node::{Place, flag};
 use crate::scope::{self, CancelReason, CancelSource};
-pub use crate::task::state::{Completed, HandleGoes, HandleStep, Notify, State, Stopped};
+pub use crate::task::state::{Completed, HandleGoes, HandleStep, LastNotify, Notify, State, Stopped};
 use crate::time::{self, Fire, Time};
 pub use crate::token::{Mailbox, Posted};
 

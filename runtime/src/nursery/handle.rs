@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::start::start_raw;
-use super::{Origin, StartError, Started, TaskBuilder, TaskOutput, report_error, settle};
+use super::{Origin, StartError, Started, TaskBuilder, TaskOutput, ordinary, report_error};
 use crate::context;
 use crate::scheduler::{self, How};
 use crate::scope::node::flag::BODY_OPEN;
@@ -241,8 +241,8 @@ impl<E: Send + 'static> Nursery<E> {
     /// How many children have not ended, services included. A snapshot.
     #[expect(clippy::len_without_is_empty, reason = "`is_empty` would ask for a decision on a snapshot")]
     pub fn len(&self) -> usize {
-        settle();
-        self.node.live.services() + self.node.live.ordinary().saturating_sub(usize::from(self.node.has(BODY_OPEN)))
+        let children = ordinary(&self.node, &self.node.inner.lock());
+        self.node.live.services() + children.saturating_sub(usize::from(self.node.has(BODY_OPEN)))
     }
 }
 
@@ -254,9 +254,8 @@ impl<E> Clone for Nursery<E> {
 
 impl<E> fmt::Debug for Nursery<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        settle();
         f.debug_struct("Nursery")
-            .field("children", &self.node.live.ordinary())
+            .field("children", &ordinary(&self.node, &self.node.inner.lock()))
             .field("services", &self.node.live.services())
             .field("cancel_called", &self.node.is_cancelled())
             .finish()

@@ -34,7 +34,7 @@ mod builder;
 mod error;
 mod handle;
 mod joining;
-mod kept;
+pub(crate) mod kept;
 mod limit;
 mod local;
 mod output;
@@ -52,7 +52,7 @@ pub use error::{AnyError, ErrorGroup, Failure, Leaf, Leaves, NurseryError, Origi
 pub use handle::{Closed, Nursery};
 pub(crate) use handle::{Options, spawn_raw};
 pub use joining::nursery;
-pub(crate) use kept::{Kept, settle};
+pub(crate) use kept::{Kept, ordinary};
 pub use limit::{Limited, TrySpawnError};
 pub use local::{LocalNursery, LocalNurserySend, LocalTask, LocalTaskBuilder, local_nursery, local_nursery_send};
 pub use output::{BodyOutput, TaskOutput};
@@ -95,8 +95,17 @@ unsafe fn leave(node: NonNull<Node>) {
 ///
 /// The caller owns so many counts of `node` (J1), all of ordinary parts.
 unsafe fn leave_many(node: NonNull<Node>, counts: u32) {
-    // SAFETY: J2: while we count, the node is there.
-    match unsafe { node.as_ref() }.live.leave(counts) {
+    // SAFETY: J2: while we count, the node is there. The rest is passed on.
+    unsafe { left(node, node.as_ref().live.leave(counts)) }
+}
+
+/// Some parts have left: does what the last of them must.
+///
+/// # Safety
+///
+/// `now` is what `leave` has said, just now and to the caller.
+unsafe fn left(node: NonNull<Node>, now: Left) {
+    match now {
         Left::Open => {}
         // SAFETY: J1, J2: the last one takes over the count's reference.
         Left::Nothing => close(unsafe { Arc::from_raw(node.as_ptr().cast_const()) }),

@@ -1,6 +1,6 @@
 //! What goes on in a nursery.
 
-use super::{Failure, Nursery, settle};
+use super::{Failure, Nursery, ordinary};
 use crate::scope::node::flag::{BODY_OPEN, CLOSED};
 
 /// What goes on in a nursery: see [`Nursery::statistics`].
@@ -26,16 +26,16 @@ pub struct NurseryStatistics {
 impl<E: Send + 'static> Nursery<E> {
     /// What goes on in the nursery at the moment.
     pub fn statistics(&self) -> NurseryStatistics {
-        settle();
         let node = self.node();
         let body_running = node.has(BODY_OPEN);
-        let errors = {
+        let (errors, ordinary) = {
             let inner = node.inner.lock();
             let failures = inner.extra.as_ref().and_then(|extra| extra.failures.as_ref());
-            failures.and_then(|failures| failures.downcast_ref::<Vec<Failure<E>>>()).map_or(0, Vec::len)
+            let failures = failures.and_then(|failures| failures.downcast_ref::<Vec<Failure<E>>>());
+            (failures.map_or(0, Vec::len), ordinary(node, &inner))
         };
         NurseryStatistics {
-            children: node.live.ordinary().saturating_sub(usize::from(body_running)),
+            children: ordinary.saturating_sub(usize::from(body_running)),
             services: node.live.services(),
             errors,
             body_running,

@@ -36,6 +36,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::blocking::Pool;
 use crate::context;
+use crate::nursery::Kept;
 use crate::primitives::Mutex;
 use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicUsize, fence};
@@ -104,6 +105,8 @@ pub(crate) struct Remote {
     pub(crate) shard: Arc<Shard>,
     /// The worker's alone (`task::memory` B3).
     pub(crate) shelves: Arc<Shelves>,
+    /// Changed by the worker alone (`nursery::kept` J5).
+    kept: Arc<Kept>,
 }
 
 /// The ids of the process's tasks, handed to workers in blocks. Zero is nobody's. (The standard atomic: nothing hangs on its order.)
@@ -126,6 +129,7 @@ impl Shared {
                 counts: Counts::default(),
                 shard: Arc::default(),
                 shelves: Arc::new(Shelves::new()),
+                kept: Arc::default(),
             })
         });
         let shared = Arc::new_cyclic(|this| Self {
@@ -265,6 +269,34 @@ pub(crate) unsafe fn enqueue_from(worker: Option<&Worker>, task: NonNull<Header>
     }
 }
 
+/// The door for many: queues tasks that were woken together, and looks once whether a worker is to be woken for them.
+///
+/// # Safety
+///
+/// The caller owns the queue entries of `tasks`, which are used up; all are of `runtime`.
+pub(crate) unsafe fn enqueue_all(runtime: NonNull<Shared>, tasks: impl Iterator<Item = NonNull<Header>>) {
+    // SAFETY: a task with an outstanding queue entry has not ended, nor has its run; and `Shared` lives in an `Arc`. The reference keeps it
+    // while we wake a worker: the last of the tasks may end as soon as it is queued.
+    let shared = unsafe {
+        Arc::increment_strong_count(runtime.as_ptr());
+        Arc::from_raw(runtime.as_ptr().cast_const())
+    };
+    context::worker(|worker| {
+        let worker = worker.filter(|worker| ptr::eq(worker.shared(), &*shared));
+        for task in tasks {
+            // SAFETY: as above.
+            let header = unsafe { task.as_ref() };
+            shared.watch.queued(header, How::Wake);
+            match worker {
+                _ if header.is_main() => shared.enqueue_main(),
+                Some(worker) => worker.push_behind(task),
+                None => shared.inject.push(Queued(task)),
+            }
+        }
+        shared.notify();
+    });
+}
+
 /// # Safety
 ///
 /// As `enqueue`, with `runtime` that of the task.
@@ -307,6 +339,11 @@ impl Shared {
             Some(worker) => worker.remote().counts.ended.add(),
             None => self.outside.ended.add_shared(),
         }
+    }
+
+    /// What each worker keeps of counts of nurseries.
+    pub(crate) fn kept(&self) -> impl Iterator<Item = &Kept> {
+        self.remotes.iter().map(|remote| &*remote.kept)
     }
 
     /// How many tasks wait in the queue that other threads put into.

@@ -45,7 +45,7 @@ pub(crate) struct Worker {
     /// Memory of tasks.
     pub(crate) shelves: Arc<Shelves>,
     /// Counts of nurseries.
-    pub(crate) kept: Kept,
+    pub(crate) kept: Arc<Kept>,
 }
 
 /// What a worker without a task is.
@@ -57,7 +57,8 @@ enum Mode {
 
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>, index: usize, deque: crossbeam_deque::Worker<Queued>) -> Self {
-        let shelves = Arc::clone(&shared.remotes[index].shelves);
+        let remote = &shared.remotes[index];
+        let (shelves, kept) = (Arc::clone(&remote.shelves), Arc::clone(&remote.kept));
         let seed = fastrand::Rng::with_seed(index as u64).u32(1..);
         Self {
             shared,
@@ -71,7 +72,7 @@ impl Worker {
             woken: Cell::new(false),
             lull: Lull::default(),
             shelves,
-            kept: Kept::new(),
+            kept,
         }
     }
 
@@ -164,6 +165,11 @@ impl Worker {
                 self.shared.notify();
             }
         }
+    }
+
+    /// Queues a task of this runtime behind the others, from the worker's own thread. The caller looks whether a worker is to be woken.
+    pub(super) fn push_behind(&self, task: NonNull<Header>) {
+        self.deque.push(Queued(task));
     }
 
     #[inline]

@@ -128,7 +128,7 @@ fn wake_tasks(node: &Arc<Node>) -> Woken<'_> {
             due.extend(task::wake_and_unlink(&mut inner, task));
         }
         drop(inner);
-        due.drain(..).for_each(task::Due::enqueue);
+        task::enqueue_all(&mut due);
     }
 }
 

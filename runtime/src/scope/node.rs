@@ -277,7 +277,7 @@ impl Node {
     }
 
     /// The runtime of an active node, whose lock the caller holds (N6).
-    pub(super) fn runtime(&self, inner: &Inner) -> Option<NonNull<Shared>> {
+    pub(crate) fn runtime(&self, inner: &Inner) -> Option<NonNull<Shared>> {
         if !inner.active {
             return None;
         }

@@ -164,9 +164,19 @@ pub(crate) unsafe fn drop_reference(task: NonNull<Header>) {
     // SAFETY: the reference keeps the header alive until here; the last one frees it.
     unsafe {
         if task.as_ref().state.drop_reference() {
-            (task.as_ref().vtable.free)(task);
+            free_last(task);
         }
     }
+}
+
+/// Frees a task whose last reference is gone.
+///
+/// # Safety
+///
+/// That reference was the caller's.
+pub(super) unsafe fn free_last(task: NonNull<Header>) {
+    // SAFETY: passed on.
+    unsafe { (task.as_ref().vtable.free)(task) }
 }
 
 /// Drops the output and frees the task.
@@ -213,7 +223,7 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Tur
                         let _ = header.state.notify(); // We hold `RUNNING`, so it is noted, and queues nothing.
                     }
                     watch::step_ends(header, turn);
-                    return match header.state.stop_running() {
+                    return match header.state.stop_running(header.linked.load(Acquire)) {
                         Stopped::Again => Next::Again,
                         Stopped::Idle => Next::Idle,
                     };
@@ -234,7 +244,7 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Tur
         // SAFETY: the future's own token, given back once. No task is current here.
         Next::Ended => unsafe {
             if super::give_back(task) {
-                context::worker(|worker| end_outside(task, worker, worker.map(|worker| &worker.kept)));
+                context::worker(|worker| end_outside(task, worker, worker.map(|worker| &*worker.kept)));
             }
         },
     }
@@ -250,12 +260,14 @@ enum Next {
 /// Whether a suspended task is to be dropped where it stands. Registers it first if it is to sleep (N3).
 fn is_cut(header: &Header, cx: &Context<'_>) -> bool {
     let due = header.state.is_notified();
+    // SAFETY: T2.
+    let base = unsafe { header.base.as_ref() };
     // Acquire pairs with the release in `wake_and_unlink`. A task that has outlived a cancel is registered again.
-    let registered = due || header.linked.load(Acquire) || register(header);
+    // If the base is cancelled already, there is nothing to register for.
+    let registered = due || header.linked.load(Acquire) || (!base.is_effective() && register(header));
     // The base is asked, too: a cancel marks it, wakes its tasks, and only then comes to their own nodes. If it was cancelled when the task
     // wanted to register, that counts, whatever a shield has made of it since.
-    // SAFETY: T2.
-    let cancelled = !registered || unsafe { header.base.as_ref() }.is_effective();
+    let cancelled = !registered || base.is_effective();
     match header.own_node() {
         Some(own) => (cancelled || own.is_effective()) && own.settle(due, cx) == Settled::Free,
         None => cancelled,
@@ -302,16 +314,19 @@ unsafe fn finish<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, outcome
             // Not if only this task was cancelled. What the base says now may have been changed by a shield.
             let by_base = base.is_effective() || !header.own_node().is_some_and(|own| own.is_cancelled());
             // A service that was cut has taken nothing from what its nursery has to give.
-            if by_base && !header.is_service() {
+            if by_base && !header.is_service() && !base.has(crate::scope::node::flag::CHILD_CUT) {
                 base.set(crate::scope::node::flag::CHILD_CUT);
             }
             None
         }
         Some(Outcome::Panic(_)) | None => None,
     };
-    let result = value.ok_or_else(|| Cancelled { reason: header.own_node().unwrap_or(&base).reason() });
-    // SAFETY: T4; the stage is `Empty`, so nothing is dropped here.
-    unsafe { set_stage::<F, S>(task, Stage::Ended(result)) };
+    // Without a handle nobody asks why there is no value.
+    if value.is_some() || header.state.has_handle() {
+        let result = value.ok_or_else(|| Cancelled { reason: header.own_node().unwrap_or(&base).reason() });
+        // SAFETY: T4; the stage is `Empty`, so nothing is dropped here.
+        unsafe { set_stage::<F, S>(task, Stage::Ended(result)) };
+    }
     watch::step_ends(header, turn);
     header.future_ended.store(true, std::sync::atomic::Ordering::Relaxed);
 }

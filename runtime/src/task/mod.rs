@@ -349,6 +349,16 @@ impl Due {
     }
 }
 
+/// Queues tasks of one node; when there are several, behind all that their worker has queued. Not under a lock, as `Due::enqueue`.
+pub(crate) fn enqueue_all(due: &mut Vec<Due>) {
+    if due.len() == 1 {
+        due.drain(..).for_each(Due::enqueue);
+    } else if let Some(Due(first)) = due.first() {
+        // SAFETY: the queue entries are ours, so the tasks have not ended; they are of one node, and so of one runtime.
+        unsafe { scheduler::enqueue_all(first.as_ref().runtime(), due.drain(..).map(|due| due.0)) };
+    }
+}
+
 /// Takes a suspended task of a node that is being cancelled out of the list and marks it as woken.
 pub(crate) fn wake_and_unlink(inner: &mut Inner, task: NonNull<Header>) -> Option<Due> {
     // SAFETY: T3: the task is in this list and the lock is held (`inner`), so it has not ended. Woken before `linked` is cleared,

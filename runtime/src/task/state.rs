@@ -54,6 +54,18 @@ pub enum Notify {
     Nothing,
 }
 
+/// What `notify_and_drop` leaves to its caller.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub enum LastNotify {
+    /// As of `Notify`.
+    Enqueue,
+    /// Nothing: the task is not to be touched again.
+    Nothing,
+    /// The task has ended, and this was the last reference: the caller frees the task.
+    Free,
+}
+
 /// What the end of a poll leaves to the worker.
 #[must_use]
 #[derive(Debug, PartialEq, Eq)]
@@ -121,8 +133,14 @@ impl State {
         self.0.load(Acquire) & !(RUNNING | NOTIFIED) == REFERENCE
     }
 
-    /// Ends a poll that has left the future suspended.
-    pub fn stop_running(&self) -> Stopped {
+    /// Ends a poll that has left the future suspended. `listed`: the task can be found without a reference.
+    #[inline]
+    pub fn stop_running(&self, listed: bool) -> Stopped {
+        // Acquire and release, as below. A task that has woken itself, and nobody else refers to (rule 5).
+        if !listed && self.0.load(Acquire) == RUNNING | NOTIFIED | REFERENCE {
+            self.0.store(NOTIFIED | REFERENCE, Release);
+            return Stopped::Again;
+        }
         // Release pairs with `start_running` of the next worker, which also acquires what a `notify` during this poll has released.
         let before = self.0.fetch_sub(RUNNING, Release);
         debug_assert!(before & RUNNING != 0 && before & COMPLETE == 0);
@@ -133,6 +151,23 @@ impl State {
     pub fn notify(&self) -> Notify {
         let before = self.0.fetch_or(NOTIFIED, AcqRel);
         if before & (NOTIFIED | RUNNING | COMPLETE) == 0 { Notify::Enqueue } else { Notify::Nothing }
+    }
+
+    /// Asks for a poll, and gives up the reference with which it does.
+    #[inline]
+    pub fn notify_and_drop(&self) -> LastNotify {
+        // Acquire, as in `drop_reference`.
+        let mut state = self.0.load(Acquire);
+        // A task that is not complete has a reference of its own.
+        while state >= 2 * REFERENCE {
+            // Acquire and release, as in `notify` and `drop_reference`.
+            match self.0.compare_exchange_weak(state, (state | NOTIFIED) - REFERENCE, AcqRel, Acquire) {
+                Ok(_) if state & (NOTIFIED | RUNNING | COMPLETE) == 0 => return LastNotify::Enqueue,
+                Ok(_) => return LastNotify::Nothing,
+                Err(now) => state = now,
+            }
+        }
+        LastNotify::Free
     }
 
     /// Whether a poll is owed after the present one.
@@ -214,6 +249,12 @@ impl State {
         }
     }
 
+    /// Whether the handle still is there; it never comes back. Called by the holder of `RUNNING`.
+    #[inline]
+    pub(crate) fn has_handle(&self) -> bool {
+        self.0.load(Relaxed) & HANDLE != 0
+    }
+
     fn unless_complete(&self, change: impl Fn(usize) -> usize) -> HandleStep {
         let mut state = self.0.load(Relaxed);
         loop {
@@ -273,11 +314,26 @@ mod tests {
         assert!(!state.is_notified());
         assert_eq!(state.notify(), Notify::Nothing);
         assert_eq!(state.notify(), Notify::Nothing);
-        assert_eq!(state.stop_running(), Stopped::Again);
+        assert_eq!(state.stop_running(false), Stopped::Again);
         state.start_running(false);
-        assert_eq!(state.stop_running(), Stopped::Idle);
+        assert_eq!(state.stop_running(false), Stopped::Idle);
         assert_eq!(state.notify(), Notify::Enqueue);
         assert_eq!(state.notify(), Notify::Nothing);
+    }
+
+    #[test]
+    fn a_waker_that_is_used_up_notifies_and_goes() {
+        let state = State::new();
+        assert_eq!(state.drop_handle(), HandleGoes::Entirely);
+        (0..3).for_each(|_| state.add_reference());
+        state.start_running(false);
+        assert_eq!(state.stop_running(false), Stopped::Idle);
+        assert_eq!(state.notify_and_drop(), LastNotify::Enqueue);
+        assert_eq!(state.notify_and_drop(), LastNotify::Nothing);
+        state.start_running(false);
+        assert_eq!(state.complete(), Completed { has_handle: false, has_waker: false });
+        assert!(!state.drop_reference());
+        assert_eq!(state.notify_and_drop(), LastNotify::Free);
     }
 
     #[test]

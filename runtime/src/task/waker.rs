@@ -6,7 +6,9 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
+use super::state::LastNotify;
 use super::{Header, cell};
+use crate::scheduler::{self, How};
 
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop_waker);
 
@@ -44,10 +46,14 @@ unsafe fn clone(data: *const ()) -> RawWaker {
 }
 
 unsafe fn wake(data: *const ()) {
-    // SAFETY: the waker's own reference keeps the header alive for the wake, and is given up after it.
+    // SAFETY: the waker's own reference is given up with the notice, once; a task with an outstanding queue entry has not ended.
     unsafe {
-        wake_by_ref(data);
-        drop_waker(data);
+        let task = NonNull::new_unchecked(data.cast::<Header>().cast_mut());
+        match task.as_ref().state.notify_and_drop() {
+            LastNotify::Enqueue => scheduler::enqueue(task, How::Wake),
+            LastNotify::Nothing => {}
+            LastNotify::Free => cell::free_last(task),
+        }
     }
 }
 

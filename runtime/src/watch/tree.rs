@@ -86,7 +86,6 @@ impl TaskTree {
 
     pub(super) fn of(shared: &Shared) -> Option<Self> {
         let root = shared.present.root()?;
-        nursery::settle();
         Some(Self { entries: walk(root), taken: shared.time.now() })
     }
 }
@@ -226,7 +225,7 @@ fn visit(node: &Arc<Node>, depth: usize, task: Option<(TaskInfo, TaskState)>, be
     let (name, doing) = inner.extra.as_ref().map_or((None, None), |extra| (extra.name.clone(), extra.doing));
     let reason = inner.reason.clone().filter(|_| flags & CANCELLED != 0);
     let deadline = inner.deadline_at();
-    let ordinary = node.live.ordinary().saturating_sub(usize::from(flags & BODY_OPEN != 0));
+    let ordinary = nursery::ordinary(node, &inner).saturating_sub(usize::from(flags & BODY_OPEN != 0));
     let children = node.live.services() + ordinary;
     drop(inner);
 
