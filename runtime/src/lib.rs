@@ -17,6 +17,7 @@ pub mod combine;
 mod contain;
 mod context;
 pub mod from_thread;
+mod held_panic;
 mod limiter;
 mod list;
 mod local;

@@ -20,6 +20,7 @@ use crate::contain;
 use crate::context;
 use crate::limiter::OwnedLimiterGuard;
 use crate::local::Carried;
+use crate::nursery::pass_up;
 use crate::primitives::Mutex;
 use crate::scope::Node;
 use crate::scope::guard::Settled;
@@ -82,7 +83,10 @@ impl<T> Drop for Running<T> {
         }
         self.node.detach();
         self.node.let_go();
-        drop(unread);
+        match unread {
+            Slot::Full(Err(panic)) if !self.abandon => pass_up(&self.node, panic),
+            unread => drop(unread),
+        }
     }
 }
 
@@ -193,7 +197,7 @@ where
         host: Arc::clone(&host),
         slot: Arc::clone(&slot),
         token: Some(token),
-        _task: task,
+        task,
     });
     match runtime.pool.threads().submit(job) {
         Ok(ticket) => Running { node, host, slot, ticket, abandon },
@@ -216,7 +220,7 @@ struct Work<T, F> {
     slot: Arc<Mutex<Slot<T>>>,
     token: Option<OwnedLimiterGuard>,
     /// Declared last: given back when all else is gone.
-    _task: Option<Token>,
+    task: Option<Token>,
 }
 
 impl<T, F> Job for Work<T, F>
@@ -234,7 +238,7 @@ where
         contain::drop_value(carried);
         self.result = Some(outcome);
         if self.slot.lock().is_gone() {
-            contain::drop_value(self.result.take()); // While the thread still counts as working: this, too, may take long.
+            self.discard(); // While the thread still counts as working: this, too, may take long.
         }
         if self.name.is_some() {
             own_name.show();
@@ -243,19 +247,27 @@ where
 
     fn deliver(mut self: Box<Self>) {
         contain::drop_value(self.token.take());
-        let late = {
+        {
             let mut slot = self.slot.lock();
-            match self.result.take() {
-                Some(result) if !slot.is_gone() => {
-                    *slot = Slot::Full(result);
-                    None
-                }
-                result => result,
+            if !slot.is_gone()
+                && let Some(result) = self.result.take()
+            {
+                *slot = Slot::Full(result);
             }
-        };
-        contain::drop_value(late);
+        }
+        self.discard();
         self.node.notify_owner();
         // The task's token goes last, with `self`.
+    }
+}
+
+impl<T, F> Work<T, F> {
+    /// Nobody asks for the result any more. A panic is the task's, if that waits for the closure.
+    fn discard(&mut self) {
+        match self.result.take() {
+            Some(Err(panic)) if self.task.is_some() => pass_up(&self.node, panic),
+            result => contain::drop_value(result),
+        }
     }
 }
 

@@ -43,8 +43,8 @@ use crate::limiter::CapacityLimiter;
 /// # Cancellation
 ///
 /// A checkpoint. In a cancelled scope, a call that has not begun never begins. One whose closure runs goes on to its end: the scope
-/// waits for it, and its value is delivered. If something else than a scope drops the future, the value is dropped, and the *task*
-/// does not end before `f` has returned.
+/// waits for it, and its value is delivered. If something else than a scope drops the future, the value is dropped, a panic of `f` becomes that of the
+/// task, and the *task* does not end before `f` has returned.
 ///
 /// # Panics
 ///

@@ -1,6 +1,5 @@
 //! Any number of branches, of any types: a list that is known when it is compiled.
 
-use std::any::Any;
 use std::future::{Future, IntoFuture};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,6 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::Round;
 use super::branch::{Branch, Ended, discard};
+use crate::held_panic::HeldPanic;
 use crate::scope::CancelReason;
 
 /// What is made of the output of a branch.
@@ -32,7 +32,7 @@ pub trait List<K> {
     fn poll_those(self: Pin<&mut Self>, those: &Range<usize>, round: &mut Round<'_, '_, K>);
 
     /// Stops what still runs. The first panic is kept.
-    fn stop(self: Pin<&mut Self>, reason: &CancelReason, panic: &mut Option<Box<dyn Any + Send>>);
+    fn stop(self: Pin<&mut Self>, reason: &CancelReason, panic: &mut HeldPanic);
 
     fn is_running(self: Pin<&mut Self>) -> bool;
 
@@ -67,7 +67,7 @@ impl<K> List<K> for Nil {
     const LEN: usize = 0;
 
     fn poll_those(self: Pin<&mut Self>, _those: &Range<usize>, _round: &mut Round<'_, '_, K>) {}
-    fn stop(self: Pin<&mut Self>, _reason: &CancelReason, _panic: &mut Option<Box<dyn Any + Send>>) {}
+    fn stop(self: Pin<&mut Self>, _reason: &CancelReason, _panic: &mut HeldPanic) {}
     fn set_owner(self: Pin<&mut Self>, _waker: &Waker) {}
 
     fn is_running(self: Pin<&mut Self>) -> bool {
@@ -103,10 +103,10 @@ where
         }
     }
 
-    fn stop(self: Pin<&mut Self>, reason: &CancelReason, panic: &mut Option<Box<dyn Any + Send>>) {
+    fn stop(self: Pin<&mut Self>, reason: &CancelReason, panic: &mut HeldPanic) {
         let this = self.project();
         if let Some(worse) = this.branch.stop(reason) {
-            keep_first(panic, worse);
+            panic.keep(worse);
         }
         this.rest.stop(reason, panic);
     }
@@ -147,15 +147,8 @@ impl<K> Round<'_, '_, K> {
         }
     }
 
-    fn panicked(&mut self, panic: Box<dyn Any + Send>) {
+    fn panicked(&mut self, panic: Box<dyn std::any::Any + Send>) {
         *self.decided = true;
-        keep_first(self.panic, panic);
-    }
-}
-
-fn keep_first(slot: &mut Option<Box<dyn Any + Send>>, panic: Box<dyn Any + Send>) {
-    match slot {
-        None => *slot = Some(panic),
-        Some(_) => discard(panic), // The panic hook has reported it.
+        self.panic.keep(panic);
     }
 }

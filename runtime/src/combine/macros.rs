@@ -13,6 +13,9 @@
 /// A checkpoint only where the futures are. If a scope around is cancelled, each future is cut where it is suspended, its clean-up runs, and
 /// the scope waits for that; the values of futures that had ended are dropped. If all have ended, the values are delivered.
 ///
+/// If something else than a scope drops it (a foreign `select!`), the futures are dropped with it; a panic that has waited for the others to unwind
+/// becomes the task's.
+///
 /// # Panics
 ///
 /// When polled outside a run. A panic in one future cancels the others; when they have unwound, it is resumed here (the first one, if there are

@@ -20,7 +20,8 @@
 //!
 //! Invariants:
 //! - **B1** Each branch's scope is a holder (see `scope::guard`): it sees to its own inside when something above is cancelled, and while a branch is suspended
-//!   no scope above drops the combinator. So an error or panic of a branch that unwinds is never dropped with the combinator.
+//!   no scope above drops the combinator. So an error or panic of a branch that unwinds is never dropped with the combinator; if something else
+//!   drops that, the panic is the task's (`HeldPanic`).
 //! - **B2** A holder polls its inside with its node as the waker, and the node remembers the wake (`WOKEN`). A branch that is not `WOKEN` need not be polled.
 //! - **B3** Once it is decided, a branch without a guard is dropped and not polled again: what was handed to it and not yet taken goes
 //!   back to where it came from. One with a guard is polled until it has unwound.
@@ -30,7 +31,6 @@ mod kinds;
 mod list;
 mod macros;
 
-use std::any::Any;
 use std::future::Future;
 use std::panic::resume_unwind;
 use std::pin::Pin;
@@ -42,6 +42,7 @@ pub(crate) use branch::{Branch, Ended};
 pub use kinds::{Join, Race, TryJoin};
 pub use list::{Cons, Nil};
 
+use crate::held_panic::HeldPanic;
 use crate::scope::CancelReason;
 use list::List;
 
@@ -64,7 +65,7 @@ where
     L: List<K>,
     K: Kind<L::Values>,
 {
-    Combined { list, kind, panic: None, decided: false, turn: 0, waker: None }
+    Combined { list, kind, panic: HeldPanic::none(), decided: false, turn: 0, waker: None }
 }
 
 pin_project! {
@@ -73,7 +74,7 @@ pin_project! {
         #[pin]
         list: L,
         kind: K,
-        panic: Option<Box<dyn Any + Send>>,
+        panic: HeldPanic,
         decided: bool,
         // Which branch is polled first.
         turn: usize,
@@ -85,7 +86,7 @@ pin_project! {
 /// One poll over all branches.
 pub struct Round<'a, 'c, K> {
     kind: &'a mut K,
-    panic: &'a mut Option<Box<dyn Any + Send>>,
+    panic: &'a mut HeldPanic,
     decided: &'a mut bool,
     /// It was decided in an earlier round: those who still run are unwinding.
     unwinding: bool,
@@ -112,7 +113,7 @@ where
         this.list.as_mut().poll_those(&(first..L::LEN), &mut round);
         this.list.as_mut().poll_those(&(0..first), &mut round);
         if *this.decided && !unwinding {
-            let reason = this.panic.is_some().then(|| "another branch panicked".into());
+            let reason = this.panic.is_held().then(|| "another branch panicked".into());
             this.list.as_mut().stop(&reason.unwrap_or_else(|| this.kind.reason()), this.panic);
         }
         if this.list.as_mut().is_running() {

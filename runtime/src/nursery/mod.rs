@@ -253,8 +253,8 @@ pub(crate) fn report_error<E: Send + 'static>(node: &Arc<Node>, error: E, origin
     node.cancel_once(|| CancelReason::sibling(CancelSource::Failed, node));
 }
 
-/// Hands the panic of a nursery whose future is gone to the task that opened it.
-fn pass_up(node: &Node, panic: Box<dyn Any + Send>) {
+/// Hands the panic of a nursery whose future is gone, or of a blocking call, to the task that has begun it.
+pub(crate) fn pass_up(node: &Node, panic: Box<dyn Any + Send>) {
     let mut at = node.parent().cloned();
     while let Some(above) = at {
         if above.has(TASK_ROOT) {

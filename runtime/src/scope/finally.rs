@@ -14,8 +14,9 @@ use super::node::flag::HOLDER;
 use super::scoped::{Scoped, shield};
 use super::shield::is_cut_here;
 use super::timeout::move_on_after;
-use crate::contain::drop_payload;
+use crate::contain;
 use crate::context;
+use crate::held_panic::HeldPanic;
 
 /// Runs `body`, then `cleanup`, whatever becomes of `body`: its end, its panic, or its being cancelled.
 ///
@@ -25,7 +26,7 @@ use crate::context;
 /// # Cancellation
 ///
 /// As described; a checkpoint only where `body` and `cleanup` are. If something else than a scope drops the future (a foreign `select!`),
-/// then `cleanup` is dropped with it: nothing in Rust can await there.
+/// then `cleanup` is dropped with it: nothing in Rust can await there. A panic of `body` that has waited for it becomes the task's.
 ///
 /// # Panics
 ///
@@ -50,32 +51,32 @@ where
     F: Future,
     C: Future<Output = ()>,
 {
-    let mut outcome = {
+    // Held while the clean-up runs: if that is dropped half-way, the panic is the task's.
+    let mut panic = HeldPanic::none();
+    let value = {
         let mut body = pin!(Some(body));
         let caught = std::future::poll_fn(|cx| poll_caught(body.as_mut(), cx));
         let outcome = Scoped::new("finally", HOLDER, Deadline::Never, caught).await;
-        match catch_unwind(AssertUnwindSafe(|| body.set(None))) {
-            Err(panic) if !matches!(outcome, Ok(Err(_))) => Ok(Err(panic)),
-            Ok(()) => outcome,
-            Err(second) => {
-                drop_payload(Some(second));
-                outcome
-            }
-        }
+        let (value, panicked) = match outcome {
+            Ok(Ok(value)) => (Some(value), None),
+            Ok(Err(panic)) => (None, Some(panic)),
+            Err(_) => (None, None),
+        };
+        let dropped = catch_unwind(AssertUnwindSafe(|| body.set(None)));
+        [panicked, dropped.err()].into_iter().flatten().for_each(|payload| panic.keep(payload));
+        value
     };
     let mut cleanup = pin!(Some(cleanup));
     let cleaned = shield(std::future::poll_fn(|cx| poll_caught(cleanup.as_mut(), cx))).await;
     let dropped = catch_unwind(AssertUnwindSafe(|| cleanup.set(None)));
-    for panic in [cleaned.err(), dropped.err()].into_iter().flatten() {
-        match outcome {
-            Ok(Err(_)) => drop_payload(Some(panic)), // The first panic counts; the hook has told of this one.
-            _ => outcome = Ok(Err(panic)),
+    [cleaned.err(), dropped.err()].into_iter().flatten().for_each(|payload| panic.keep(payload));
+    match (panic.take(), value) {
+        (Some(panic), value) => {
+            contain::drop_value(value);
+            resume_unwind(panic)
         }
-    }
-    match outcome {
-        Ok(Ok(output)) => output,
-        Ok(Err(panic)) => resume_unwind(panic),
-        Err(_) => cut("finally").await,
+        (None, Some(value)) => value,
+        (None, None) => cut("finally").await,
     }
 }
 

@@ -10,6 +10,7 @@ mod conditions;
 mod errors;
 mod fairness;
 mod groups;
+mod held_panics;
 mod hogs;
 mod limited;
 mod limiter;

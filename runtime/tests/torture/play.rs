@@ -258,7 +258,7 @@ async fn call(at: Place, panics: bool) -> Result<(), Bad> {
     let value = blocking(move || {
         std::thread::yield_now();
         if panics {
-            panic_any(Boom::of_call(&inside.world.record, &inside.frame));
+            panic_any(inside.boom());
         }
         inside.value()
     });

@@ -114,8 +114,6 @@ pub(crate) struct Traced {
 enum Kind {
     Error,
     Panic,
-    /// Of a closure on the thread pool: dropped with the future of its call.
-    PanicOfCall,
     Value,
 }
 
@@ -179,10 +177,6 @@ pub(crate) struct Boom(pub(crate) Token);
 impl Boom {
     pub(crate) fn new(world: &Arc<Record>, frame: &Arc<Frame>) -> Self {
         Self(Token::new(world, frame, Kind::Panic))
-    }
-
-    pub(crate) fn of_call(world: &Arc<Record>, frame: &Arc<Frame>) -> Self {
-        Self(Token::new(world, frame, Kind::PanicOfCall))
     }
 }
 
@@ -303,8 +297,7 @@ impl Traced {
             // Another panic came out where this one would have, or where the error would have.
             (Kind::Error, State::Unwound) => frame.has_told_panic(),
             (Kind::Error, State::Lost) => frame.is_foreign() || frame.has_told_panic(),
-            (Kind::Panic, State::Lost | State::Unwound) => frame.has_told_panic() || frame.is_foreign(), // TEMPORARY
-            (Kind::PanicOfCall, State::Lost | State::Unwound) => frame.has_told_panic() || frame.is_foreign(), // TEMPORARY_IN_TASK
+            (Kind::Panic, State::Lost | State::Unwound) => frame.has_told_panic(),
         };
         (!fine).then(|| format!("{:?} of {}: {state:?}", self.kind, frame.path()))
     }

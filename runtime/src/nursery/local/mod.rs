@@ -48,6 +48,7 @@ use super::joining::cut_from_outside;
 use super::{BodyOutput, ErrorGroup, Failure, NurseryError, Origin};
 use crate::combine::{Branch, Ended};
 use crate::context;
+use crate::held_panic::HeldPanic;
 use crate::scope::node::flag::HOLDER;
 use crate::scope::{CancelReason, CancelSource, Node};
 use crate::task::cell;
@@ -69,7 +70,7 @@ use ready::{Entry, Ready};
 /// # Errors, cancellation, panics
 ///
 /// As for [`nursery`](crate::nursery), except for this: if something else than a scope drops the future (a foreign `select!`), body and children are
-/// dropped with it, at once.
+/// dropped with it, at once. A panic that has waited for the others to unwind becomes the task's, here as there.
 ///
 /// ```
 /// use std::cell::Cell;
@@ -131,8 +132,7 @@ where
 /// What the nursery has to tell in the end.
 struct Report<E> {
     failures: Vec<Failure<E>>,
-    /// The first.
-    panic: Option<Box<dyn Any + Send>>,
+    panic: HeldPanic,
     /// A child was cut by a cancellation of the nursery or from above.
     child_cut: bool,
 }
@@ -180,7 +180,7 @@ where
     /// With the body that `begin` makes; if that panics, so has the body.
     fn new(core: Arc<Core<C>>, begin: impl FnOnce() -> Fut) -> Self {
         let ready = Ready::new(Arc::clone(&core.node));
-        let mut report = Report { failures: Vec::new(), panic: None, child_cut: false };
+        let mut report = Report { failures: Vec::new(), panic: HeldPanic::none(), child_cut: false };
         let body = match catch_unwind(AssertUnwindSafe(begin)) {
             Ok(body) => Some(Branch::new(body)),
             Err(panic) => {
@@ -313,10 +313,7 @@ where
 
 impl<E> Report<E> {
     fn panicked(&mut self, node: &Arc<Node>, panic: Box<dyn Any + Send>) {
-        match self.panic {
-            None => self.panic = Some(panic),
-            Some(_) => cell::drop_payload(Some(panic)), // The panic hook has reported it.
-        }
+        self.panic.keep(panic);
         node.cancel(CancelReason::asked(CancelReason::of(CancelSource::Panicked)));
     }
 
