@@ -75,6 +75,7 @@ pub(crate) fn with_worker<R>(worker: &Worker, f: impl FnOnce() -> R) -> R {
 }
 
 /// The worker that this thread is, if any.
+#[inline]
 pub(crate) fn worker<R>(f: impl FnOnce(Option<&Worker>) -> R) -> R {
     let worker = CONTEXT.try_with(|context| context.worker.get()).unwrap_or(ptr::null());
     // SAFETY: C1: set by a frame of this thread that has not returned.
@@ -85,6 +86,7 @@ pub(crate) fn worker<R>(f: impl FnOnce(Option<&Worker>) -> R) -> R {
 pub(crate) fn with_task<R>(task: NonNull<Header>, node: &Node, budget: u32, f: impl FnOnce() -> R) -> R {
     struct Reset(*const Header, Scope, u32, *const Bindings);
     impl Drop for Reset {
+        #[inline]
         fn drop(&mut self) {
             CONTEXT.with(|context| {
                 context.task.set(self.0);

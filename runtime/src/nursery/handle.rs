@@ -297,16 +297,15 @@ impl Options {
         });
     }
 
-    /// The task is not queued yet.
+    /// Whether nothing is asked for that the task must carry.
     #[inline]
-    fn give_to(self, task: &Header) {
-        if self.name.is_some() || self.own.is_some() || self.at_end.is_some() {
-            self.put_in_node(task);
-        }
+    fn are_plain(&self) -> bool {
+        self.name.is_none() && self.own.is_none() && self.at_end.is_none()
     }
 
+    /// The task is not queued yet.
     #[cold]
-    fn put_in_node(self, task: &Header) {
+    fn give_to(self, task: &Header) {
         let own = match self.own {
             Some(own) => task.adopt_node(own),
             None => task.own_node_or_make(),
@@ -352,7 +351,11 @@ where
         // to the `Task`, the queue entry to the scheduler.
         unsafe {
             let task = cell::new::<F, Child<E>>(future, birth, worker);
-            options.give_to(task.as_ref());
+            if options.are_plain() {
+                std::mem::forget(options); // There is nothing in it to drop.
+            } else {
+                options.give_to(task.as_ref());
+            }
             let handle = Task::new(task);
             scheduler::enqueue_from(worker, task, How::Spawn);
             Ok(handle)

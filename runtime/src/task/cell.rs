@@ -185,11 +185,8 @@ pub(super) unsafe fn free_last(task: NonNull<Header>) {
 ///
 /// The future has ended, and nobody else can reach the task (`state` rule 5).
 unsafe fn free_with_output(task: NonNull<Header>) {
-    // SAFETY: passed on.
-    unsafe {
-        discard_output(task);
-        (task.as_ref().vtable.free)(task);
-    }
+    // SAFETY: passed on. The output goes with the cell.
+    unsafe { free_last(task) }
 }
 
 enum Outcome<O> {
@@ -321,8 +318,8 @@ unsafe fn finish<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, outcome
         }
         Some(Outcome::Panic(_)) | None => None,
     };
-    // Without a handle nobody asks why there is no value.
-    if value.is_some() || header.state.has_handle() {
+    // Without a handle nobody asks for the value, nor why there is none; but it may have to be dropped where no task is current.
+    if header.state.has_handle() || (value.is_some() && std::mem::needs_drop::<S::Value>()) {
         let result = value.ok_or_else(|| Cancelled { reason: header.own_node().unwrap_or(&base).reason() });
         // SAFETY: T4; the stage is `Empty`, so nothing is dropped here.
         unsafe { set_stage::<F, S>(task, Stage::Ended(result)) };
@@ -476,7 +473,7 @@ unsafe fn free<F: Future, S: Settle<F::Output>>(task: NonNull<Header>) {
     let cell = task.cast::<Cell<F, S>>();
     // SAFETY: as above; the block was taken for this very layout in `new`.
     unsafe {
-        cell.drop_in_place();
+        contain::call(|| cell.drop_in_place());
         context::worker(|worker| memory::put(cell.cast(), Cell::<F, S>::CLASS, Layout::new::<Cell<F, S>>(), worker));
     }
 }

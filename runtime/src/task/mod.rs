@@ -116,6 +116,7 @@ unsafe impl Sync for Header {}
 const REQUEST: usize = 1;
 
 impl Header {
+    #[inline]
     pub(crate) fn base(&self) -> *const Node {
         self.base.as_ptr()
     }
@@ -127,6 +128,7 @@ impl Header {
         ManuallyDrop::new(unsafe { Arc::from_raw(self.base.as_ptr().cast_const()) })
     }
 
+    #[inline]
     pub(crate) fn is_main(&self) -> bool {
         self.main
     }
@@ -138,6 +140,7 @@ impl Header {
     }
 
     /// Whether it counts in its nursery as a service.
+    #[inline]
     pub(crate) fn is_service(&self) -> bool {
         self.service
     }
@@ -212,6 +215,7 @@ impl Header {
     }
 
     /// The task's own node, if it has one.
+    #[inline]
     fn own_node(&self) -> Option<&Node> {
         let own = self.own.load(Acquire);
         if own.addr() & REQUEST != 0 {
@@ -260,6 +264,7 @@ impl Header {
     }
 
     /// Whether somebody has asked to cancel this task before it had a node.
+    #[inline]
     pub(crate) fn has_request(&self) -> bool {
         self.own.load(Relaxed).addr() & REQUEST != 0
     }
