@@ -38,6 +38,9 @@ const KEEPS: bool = cfg!(not(loom));
 /// In place of the number of counts: they are on their way to `live`.
 const MOVING: u64 = 0xff;
 
+/// How often one looks whether everything stands still, before a number will do that counts some children which have ended.
+const LOOKS: u32 = 100;
+
 /// See the module.
 pub struct Kept {
     node: Cell<*const Node>,
@@ -150,16 +153,19 @@ impl Default for Kept {
 
 /// How many ordinary parts have not ended, but for those that `kept` have the counts of.
 pub fn not_ended<'a>(live: &Live, kept: impl Fn() -> Box<dyn Iterator<Item = &'a Kept> + 'a>) -> usize {
-    loop {
-        let before = live.ordinary();
-        let ended: Option<usize> = kept().map(|kept| kept.of(live)).sum();
+    let look = || kept().map(|kept| kept.of(live)).sum::<Option<usize>>();
+    for _ in 0..LOOKS {
+        let (before, ended) = (live.ordinary(), look());
+        // Twice the same: a count that goes from worker to worker, with child after child, must not be taken off for each.
         if let Some(ended) = ended
+            && look() == Some(ended)
             && live.ordinary() == before
         {
-            return before - ended;
+            return before.saturating_sub(ended);
         }
         thread::yield_now();
     }
+    live.ordinary() // Children come and go all the time.
 }
 
 /// How many ordinary parts of `node` have not ended, whose lock the caller holds. After its future is gone that is a little late.
