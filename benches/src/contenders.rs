@@ -80,6 +80,16 @@ impl Contender {
     }
 }
 
+impl Contender {
+    /// Which version of it was built.
+    #[must_use]
+    pub fn version(self) -> Option<&'static str> {
+        let package = if self == Self::TokioCt { Self::Tokio.name() } else { self.name() };
+        // Of trioxide it is what is being measured, whatever its number.
+        (self != Self::Trioxide).then(|| crate::machine::version(package))?
+    }
+}
+
 /// Where the bodies of tokio and smol run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Body {

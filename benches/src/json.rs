@@ -16,6 +16,7 @@ use crate::statistics::{Summary, ratio};
 pub fn report(report: &Report) -> Value {
     let settings = &report.settings;
     json!({
+        "machine": crate::machine::describe(),
         "workers": settings.workers,
         "cpus": std::thread::available_parallelism().map_or(0, usize::from),
         "repetitions": settings.repetitions,

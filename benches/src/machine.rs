@@ -1,4 +1,4 @@
-//! How much of the machine others used while the repetitions ran: what makes a whole table worthless.
+//! Which machine it is, and how much of it others used while the repetitions ran: what makes a whole table worthless.
 
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,29 @@ impl Watch {
     }
 }
 
+/// The processor, how many of it, and the system, as far as they can be told.
+#[must_use]
+pub fn describe() -> String {
+    let read = |file| std::fs::read_to_string(file).unwrap_or_default();
+    let cpus = std::thread::available_parallelism().map_or(0, usize::from);
+    let model = model_in(&read("/proc/cpuinfo")).unwrap_or_else(|| std::env::consts::ARCH.to_owned());
+    let kernel = read("/proc/sys/kernel/osrelease");
+    format!("{cpus} CPUs ({model}), {} {}", std::env::consts::OS, kernel.trim()).trim_end().to_owned()
+}
+
+fn model_in(cpuinfo: &str) -> Option<String> {
+    let line = cpuinfo.lines().find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+/// The version of a dependency, by the lock file with which this was built.
+#[must_use]
+pub fn version(package: &str) -> Option<&'static str> {
+    let lock = include_str!("../../Cargo.lock");
+    let entry = lock.split("[[package]]").find(|entry| entry.contains(&format!("\nname = \"{package}\"\n")))?;
+    entry.lines().find_map(|line| line.strip_prefix("version = \"")?.strip_suffix('"'))
+}
+
 fn busy_time() -> Option<Duration> {
     busy_time_in(&std::fs::read_to_string("/proc/stat").ok()?)
 }
@@ -46,6 +69,15 @@ fn busy_time_in(stat: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_machine_and_the_versions_are_known() {
+        assert_eq!(model_in("processor\t: 0\nmodel name\t: Fast One\n").as_deref(), Some("Fast One"));
+        assert_eq!(model_in(""), None);
+        assert!(describe().contains(std::env::consts::OS));
+        assert!(version("tokio").is_some_and(|version| version.starts_with("1.")));
+        assert_eq!(version("no such package"), None);
+    }
 
     #[test]
     fn idle_time_is_not_busy_time() {

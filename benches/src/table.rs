@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::contenders::Contender;
 use crate::goals::{self, Goal};
+use crate::machine;
 use crate::report::{Outcome, Report, Series};
 use crate::rows::Scale;
 use crate::statistics::{Summary, ratio};
@@ -56,6 +57,8 @@ fn heading(report: &Report) -> String {
         "{} workers, {sizes}, medians of {} interleaved repetitions; less is better, a ratio below 1 is for trioxide",
         settings.workers, settings.repetitions,
     );
+    let versions = settings.contenders.iter().filter_map(|who| Some(format!("{} {}", who.name(), who.version()?)));
+    let _ = writeln!(text, "{}; {}", machine::describe(), versions.collect::<Vec<_>>().join(", "));
     if let Some(cores) = report.cores_used_by_others.filter(|cores| *cores >= BUSY) {
         let _ = writeln!(text, "others used {cores:.2} cores meanwhile: the medians are not to be trusted");
     }
@@ -254,23 +257,23 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].starts_with("2 workers, full sizes, medians of 3 interleaved repetitions"), "{text}");
         assert_eq!(
-            lines[2..4],
+            lines[3..5],
             [
                 "row         unit     trioxide  tokio  smol  /tokio  /smol  goal  met  trioxide %  tokio %  smol %",
                 "spawn_join  ns/task       100    400   200    0.25   0.50  0.10   no      -5 +10    -1 +1   +0 +0",
             ],
             "{text}"
         );
-        assert_eq!(lines[5], "0 of 1 goals are met.", "{text}");
+        assert_eq!(lines[6], "0 of 1 goals are met.", "{text}");
         assert_eq!(
-            lines[6..8].join(" "),
+            lines[7..9].join(" "),
             "Figures that are worse than tokio's: none. Figures that are worse than smol's: none."
         );
-        let costs = |number: usize| lines[12 + 5 * number].split_whitespace().collect::<Vec<_>>();
+        let costs = |number: usize| lines[13 + 5 * number].split_whitespace().collect::<Vec<_>>();
         assert_eq!(costs(0), ["spawn_join", "200", "800", "400"], "{text}");
         assert_eq!(costs(1), ["spawn_join", "0.005", "0.005", "0.005"], "{text}");
         assert_eq!(costs(2), ["spawn_join", "2.50", "2.50", "2.50"], "{text}");
-        assert_eq!(lines.len(), 23, "no table for what was not counted: {text}");
+        assert_eq!(lines.len(), 24, "no table for what was not counted: {text}");
     }
 
     #[test]
@@ -304,7 +307,7 @@ mod tests {
         let mut report = example();
         report.outcomes[0].series[1].samples.clear();
         let text = render(&report);
-        let cells: Vec<&str> = text.lines().nth(3).unwrap().split_whitespace().collect();
+        let cells: Vec<&str> = text.lines().nth(4).unwrap().split_whitespace().collect();
         assert_eq!(cells[3..7], ["-", "200", "-", "0.50"], "{text}");
     }
 
