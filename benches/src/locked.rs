@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
 use clap::Parser;
@@ -30,6 +31,9 @@ struct Options {
     /// On which runtime
     #[arg(long, value_name = "RUNTIME", default_value = "trioxide")]
     runtime: Contender,
+    /// Write locked.md to DIR, which exists, instead of to the screen
+    #[arg(long, value_name = "DIR")]
+    into: Option<PathBuf>,
     /// Leave out places below so many times per operation
     #[arg(long, value_name = "TIMES", default_value_t = 0.02)]
     least: f64,
@@ -52,13 +56,20 @@ fn execute(options: &Options) -> io::Result<()> {
     if let Some(hidden) = &options.command {
         return hidden.serve();
     }
-    let mut objects = Objects::default();
+    let (mut objects, mut text) = (Objects::default(), String::new());
     let wanted =
         |row: &&Row| options.only.is_empty() || options.only.iter().any(|part| row.name.contains(part.as_str()));
     for row in ROWS.iter().filter(|row| row.needs.is_none()).filter(wanted) {
-        print!("{}", of_row(row, options, &mut objects)?);
+        let of_row = of_row(row, options, &mut objects)?;
+        if options.into.is_none() {
+            print!("{of_row}");
+        }
+        text += &of_row;
     }
-    Ok(())
+    match &options.into {
+        Some(directory) => fs::write(directory.join("locked.md"), text.trim_start()),
+        None => Ok(()),
+    }
 }
 
 /// What a row of the list says, in Markdown.
@@ -194,17 +205,49 @@ fn place(text: &str) -> Option<String> {
     };
     let ours: Vec<(&str, String)> = frames.iter().filter_map(|(name, file)| Some((*name, own(file)?))).collect();
     let short = |name: &str| {
-        let name = name.split("::h0").next().unwrap_or(name);
+        let name = plain(name);
         // The last two parts of a path tell enough: `State::finish`.
         let parts: Vec<&str> = name.split("::").collect();
         parts[parts.len().saturating_sub(2)..].join("::")
     };
     match ours.as_slice() {
-        [] => frames.last().map(|(name, _)| format!("`{name}`")),
+        [] => frames.last().map(|(name, _)| format!("`{}`", plain(name))),
         // The doors of `primitives` are everywhere: who called it is what one wants to know.
         [(name, file)] => Some(format!("`{}` in `{file}`", short(name))),
         [(name, _), (caller, file), ..] => Some(format!("`{}` in `{}` in `{file}`", short(name), short(caller))),
     }
+}
+
+/// A function's name without what it is generic over: `<Task<T> as Drop>::drop` is `Task::drop`.
+fn plain(name: &str) -> String {
+    let name = name.split("::h0").next().unwrap_or(name);
+    let mut depth = 0;
+    let end_of_type = name.starts_with('<').then(|| {
+        name.find(|c| {
+            depth += i32::from(c == '<') - i32::from(c == '>');
+            depth == 0
+        })
+    });
+    let name = match end_of_type.flatten() {
+        Some(end) => {
+            let of = &name[1..end];
+            let implementor = of.rsplit_once(" as ").map_or(of, |(implementor, _)| implementor);
+            format!("{implementor}{}", &name[end + 1..])
+        }
+        None => name.to_owned(),
+    };
+    let (mut plain, mut depth) = (String::new(), 0);
+    let mut before = ' ';
+    for c in name.chars() {
+        // `->` is in no name that matters, and `{{closure}}` has no angles.
+        depth += i32::from(c == '<');
+        if depth == 0 {
+            plain.push(c);
+        }
+        depth -= i32::from(c == '>' && before != '-');
+        before = c;
+    }
+    plain.replace("::::", "::")
 }
 
 fn output(program: &str, arguments: &[&str], input: &str) -> io::Result<String> {
@@ -261,8 +304,13 @@ trioxide_runtime::nursery::handle::Nursery<E>::spawn
 ";
         assert_eq!(
             place(text).as_deref(),
-            Some("`Live::enter` in `Nursery<E>::spawn` in `runtime/src/nursery/handle.rs`")
+            Some("`Live::enter` in `Nursery::spawn` in `runtime/src/nursery/handle.rs`")
         );
+        assert_eq!(
+            plain("<trioxide_runtime::task::Task<T> as core::ops::Drop>::drop"),
+            "trioxide_runtime::task::Task::drop"
+        );
+        assert_eq!(plain("core::ptr::drop_in_place<a::B<c::D>>"), "core::ptr::drop_in_place");
         assert_eq!(place("malloc\n??:0\n").as_deref(), Some("`malloc`"));
         assert_eq!(place(""), None);
     }
