@@ -14,6 +14,9 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
 
 use crate::contenders::Contender;
 use crate::json;
@@ -108,6 +111,8 @@ pub fn futexes(tools: &Tools, row: &Row, contender: Contender, settings: &Settin
     Ok(Some(often.saturating_sub(once) as f64 / (MORE * operations) as f64))
 }
 
+/// No row takes so long under a tool at its small size; what does hangs.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// So many repetitions more has the second run.
 const MORE: u64 = 3;
 
@@ -127,6 +132,9 @@ pub(crate) fn repeat(
     times: u64,
 ) -> io::Result<Ran> {
     tool.arg(std::env::current_exe()?).args(arguments(row, contender, settings));
+    // A group of their own: to end the tool is to end the runner.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut tool, 0);
     let mut child = tool.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let mut questions = child.stdin.take().expect("it is piped");
     for _ in 0..times {
@@ -134,7 +142,18 @@ pub(crate) fn repeat(
         let _ = writeln!(questions, "timed");
     }
     drop(questions);
-    let output = child.wait_with_output()?;
+    let id = child.id();
+    let (ended, waits) = channel::<()>();
+    // What hangs under a tool has no figure, and must not hold up the others.
+    let killer = thread::spawn(move || {
+        if waits.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            let _ = Command::new("kill").args(["-KILL", "--", &format!("-{id}")]).status();
+        }
+    });
+    let output = child.wait_with_output();
+    drop(ended);
+    killer.join().expect("it does not panic");
+    let output = output?;
     let answers = String::from_utf8_lossy(&output.stdout);
     let sample = answers.lines().last().and_then(|line| json::read_sample(line.as_bytes()));
     let operations = sample.filter(|_| output.status.success()).map(|sample| sample.cost.operations);
