@@ -35,7 +35,7 @@ struct Options {
     #[arg(long, value_name = "DIR")]
     into: Option<PathBuf>,
     /// Leave out places below so many times per operation
-    #[arg(long, value_name = "TIMES", default_value_t = 0.02)]
+    #[arg(long, value_name = "TIMES", default_value_t = 0.1)]
     least: f64,
 }
 
