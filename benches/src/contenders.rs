@@ -10,7 +10,7 @@
 //! So each body runs where that runtime's `main` runs. tokio and smol get one more thread that way, and their body's spawns
 //! cross threads; `--body task` runs their bodies in a task on a worker instead.
 //!
-//! With the feature `peers` there are more: see [`crate::peers`].
+//! With the feature `peers` there are more: see `peers`.
 
 use std::future::Future;
 use std::io;

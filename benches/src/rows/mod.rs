@@ -1,5 +1,5 @@
 //! The rows: what is timed, written three times side by side, so that the eye can check that the work is the same.
-//! (Once more for runtimes of other kinds in [`crate::peers`].)
+//! (Once more for runtimes of other kinds in `peers`.)
 //!
 //! A row's closure runs one repetition and returns its cost. Rules that all follow:
 //! - The clock runs from [`Span::start`](crate::measure::Span::start) to `stop`, inside the body; runtimes are built before.
