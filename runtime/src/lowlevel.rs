@@ -3,6 +3,7 @@
 use std::task::{Context, Poll};
 
 pub use crate::scheduler::driver::{Driver, driver};
+pub use crate::task::after::{AfterTurn, TaskRef, hold, holder, holder_id, holder_of, release};
 pub use crate::wait_list::{Left, Locked, Lot, Waiter};
 
 use crate::context;

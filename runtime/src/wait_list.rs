@@ -13,7 +13,8 @@
 //!      +---------------------------------------------+
 //! ```
 //!
-//! Every queue is first in, first out: a waiter enters at the back, `notify` takes the front.
+//! Every queue is first in, first out: a waiter enters at the back, `notify` takes the front. A waiter that waits can be moved to another queue of its lot, by who holds the lock: so a
+//! hand-over that is to be taken back if nobody claims it is a move to a queue of such (`offer`), and claiming it is leaving that queue under the lock.
 //!
 //! Invariants:
 //! - **W1** A waiter's node is in a queue exactly while its state is Waiting; that queue is number
@@ -72,7 +73,7 @@ impl<G, P: Default, const N: usize> Lot<G, P, N> {
     /// Locks the state and the queues. The lock is for a few steps, and is not held across an `.await`.
     #[inline]
     pub fn lock(&self) -> Locked<'_, G, P, N> {
-        Locked { inner: self.inner.lock(), lot: self, outgoing: Outgoing(None) }
+        Locked { inner: self.inner.lock(), lot: self, outgoing: Outgoing { wake: None, drop: None } }
     }
 
     /// Notifies everyone in `queue`, their payloads as they are.
@@ -107,12 +108,15 @@ pub struct Locked<'a, G, P, const N: usize> {
     outgoing: Outgoing,
 }
 
-/// A waker on its way out of the lock, called when it is dropped.
-struct Outgoing(Option<Waker>);
+/// Wakers on their way out of the lock: one to be called, and one to be dropped.
+struct Outgoing {
+    wake: Option<Waker>,
+    drop: Option<Waker>,
+}
 
 impl Drop for Outgoing {
     fn drop(&mut self) {
-        if let Some(waker) = self.0.take() {
+        if let Some(waker) = self.wake.take() {
             waker.wake();
         }
     }
@@ -132,10 +136,71 @@ impl<G, P: Default, const N: usize> Locked<'_, G, P, N> {
     /// If this locking has notified someone already: it carries one waker out.
     #[inline]
     pub fn notify_first<R>(&mut self, queue: usize, hand: impl FnOnce(&mut P) -> R) -> Option<R> {
-        assert!(self.outgoing.0.is_none(), "one notification per locking");
+        assert!(self.outgoing.wake.is_none(), "one notification per locking");
         let (result, waker) = self.inner.queues[queue].notify_front(hand)?;
-        self.outgoing.0 = waker;
+        self.outgoing.wake = waker;
         Some(result)
+    }
+
+    /// The payload of the first in `queue`.
+    #[inline]
+    pub fn front(&mut self, queue: usize) -> Option<&mut P> {
+        let front = self.inner.queues[queue].head?;
+        // SAFETY: it is in the queue, so it is live (W2) and Waiting; the lock is held as long as the reference lasts (W3).
+        Some(unsafe { payload_of(front) })
+    }
+
+    /// Moves the first in `from` to the end of `to`, after `hand` has had its payload. It goes on waiting, by the names of the states: it finds out when it looks
+    /// ([`Waiter::queue`]), which the waker, now the caller's to call without the lock, tells it to.
+    #[inline]
+    pub fn offer<R>(&mut self, from: usize, to: usize, hand: impl FnOnce(&mut P) -> R) -> Option<(R, Option<Waker>)> {
+        let front = self.inner.queues[from].head?;
+        // SAFETY: as in `front`.
+        let result = hand(unsafe { payload_of(front) });
+        // SAFETY: Waiting under the lock (W3).
+        let waker = unsafe { with_fields(front, |fields| fields.waker.take()) };
+        // SAFETY: it is in `from`.
+        unsafe { self.inner.shift(front, from, to, None) };
+        Some((result, waker))
+    }
+
+    /// Moves the first in `from` for which `pick` is true to the end of `to`; whether there was one. Its waker stays with it.
+    pub fn relocate(&mut self, from: usize, to: usize, mut pick: impl FnMut(&mut P) -> bool) -> bool {
+        // SAFETY: what is in the queue is live and Waiting, and the lock is held (W2, W3).
+        let Some(node) = (unsafe { self.inner.queues[from].find(|payload| pick(payload)) }) else { return false };
+        // SAFETY: it is in `from`.
+        unsafe { self.inner.shift(node, from, to, None) };
+        true
+    }
+
+    /// Calls `f` with the payload of each in `queue`, first to last.
+    pub fn each(&mut self, queue: usize, mut f: impl FnMut(&mut P)) {
+        // SAFETY: as in `relocate`.
+        let _ = unsafe {
+            self.inner.queues[queue].find(|payload| {
+                f(payload);
+                false
+            })
+        };
+    }
+}
+
+impl<G, P, const N: usize> Inner<G, P, N> {
+    /// Moves a node from one queue to another: before `next` there, or to the end.
+    ///
+    /// # Safety
+    ///
+    /// `node` is in queue `from`, `next` in queue `to`, and the lock is held.
+    unsafe fn shift(&mut self, node: NonNull<Node<P>>, from: usize, to: usize, next: Option<NonNull<Node<P>>>) {
+        // SAFETY: passed on; between the two the node is in no queue, and the lock is held all along (W1).
+        unsafe {
+            self.queues[from].remove(node);
+            with_fields(node, |fields| fields.queue = to);
+            match next {
+                Some(next) => self.queues[to].insert_before(next, node),
+                None => self.queues[to].push_back(node),
+            }
+        }
     }
 }
 
@@ -246,6 +311,74 @@ impl<'a, G, P: Default, const N: usize> Waiter<'a, G, P, N> {
         drop(locked);
         drop(replaced);
         Poll::Pending
+    }
+
+    /// The queue that it waits in; `None` if it does not wait (any more).
+    ///
+    /// # Panics
+    ///
+    /// If `locked` is another lot.
+    #[inline]
+    pub fn queue(&self, locked: &Locked<'_, G, P, N>) -> Option<usize> {
+        assert!(std::ptr::eq(self.lot, locked.lot), "another lot's lock");
+        // Ordering: as in `poll`.
+        if self.node.state.load(Ordering::Relaxed) != WAITING {
+            return None;
+        }
+        // SAFETY: the state is Waiting and the lock is held (W3).
+        Some(unsafe { with_fields(NonNull::from(&self.node), |fields| fields.queue) })
+    }
+
+    /// Gives `f` the payload and has `waker` woken from now on, if it waits.
+    pub fn renew<R>(
+        self: Pin<&mut Self>,
+        locked: &mut Locked<'_, G, P, N>,
+        waker: &Waker,
+        f: impl FnOnce(&mut P) -> R,
+    ) -> Option<R> {
+        self.queue(locked)?;
+        // SAFETY: the state is Waiting and the lock is held (W3).
+        let (result, replaced) = unsafe {
+            with_fields(NonNull::from(&self.node), |fields| {
+                let replaced = match &fields.waker {
+                    Some(known) if known.will_wake(waker) => None,
+                    _ => fields.waker.replace(waker.clone()),
+                };
+                (f(&mut fields.payload), replaced)
+            })
+        };
+        locked.outgoing.drop = replaced;
+        Some(result)
+    }
+
+    /// Moves it, if it waits, into `queue`: before the first there for whose payload `before` is true, or else to the end.
+    pub fn move_before(
+        self: Pin<&mut Self>,
+        locked: &mut Locked<'_, G, P, N>,
+        queue: usize,
+        mut before: impl FnMut(&P) -> bool,
+    ) {
+        let Some(from) = self.queue(locked) else { return };
+        // SAFETY: what is in a queue is live and Waiting, and the lock is held (W2, W3). The node is in `from` (W1).
+        unsafe {
+            let next = locked.inner.queues[queue].find(|payload| before(payload));
+            if next != Some(NonNull::from(&self.node)) {
+                locked.inner.shift(NonNull::from(&self.node), from, queue, next);
+            }
+        }
+    }
+
+    /// Stops waiting under the lock; the payload, if it did wait. If it was notified, nothing happens: [`poll`](Self::poll) or [`leave`](Self::leave) takes the result.
+    pub fn withdraw_from(self: Pin<&mut Self>, locked: &mut Locked<'_, G, P, N>) -> Option<P> {
+        let queue = self.queue(locked)?;
+        // SAFETY: a waiting node is in that queue of its own lot, which is locked (W1, W5), and its fields are under that lock (W3).
+        let (payload, waker) = unsafe {
+            locked.inner.queues[queue].remove(NonNull::from(&self.node));
+            with_fields(NonNull::from(&self.node), |fields| (std::mem::take(&mut fields.payload), fields.waker.take()))
+        };
+        self.node.state.store(OUTSIDE, Ordering::Relaxed);
+        locked.outgoing.drop = waker;
+        Some(payload)
     }
 
     /// Stops waiting; `None` if there was nothing to stop.
@@ -394,6 +527,43 @@ impl<P> Queue<P> {
         self.len += 1;
     }
 
+    /// Adds `node` before `next`.
+    ///
+    /// # Safety
+    ///
+    /// As for `push_back`; `next` is in this queue.
+    unsafe fn insert_before(&mut self, next: NonNull<Node<P>>, node: NonNull<Node<P>>) {
+        // SAFETY: of the node and of its neighbours: live (W2) and Waiting under the lock (W3).
+        unsafe {
+            let previous = with_links(next, |previous, _| previous.replace(node));
+            with_links(node, |link, after| (*link, *after) = (previous, Some(next)));
+            match previous {
+                Some(previous) => with_links(previous, |_, link| *link = Some(node)),
+                None => self.head = Some(node),
+            }
+        }
+        self.len += 1;
+    }
+
+    /// The first node whose payload `pick` is true for.
+    ///
+    /// # Safety
+    ///
+    /// This queue's lot is locked.
+    unsafe fn find(&self, mut pick: impl FnMut(&mut P) -> bool) -> Option<NonNull<Node<P>>> {
+        let mut next = self.head;
+        while let Some(node) = next {
+            // SAFETY: in this queue, hence live (W2) and Waiting under the lock (W3).
+            unsafe {
+                if pick(payload_of(node)) {
+                    break;
+                }
+                next = with_links(node, |_, next| *next);
+            }
+        }
+        next
+    }
+
     /// Takes `node` out.
     ///
     /// # Safety
@@ -426,12 +596,37 @@ type Link<P> = Option<NonNull<Node<P>>>;
 /// `node` is live, and Waiting under the lock of its lot.
 #[inline]
 unsafe fn with_links<P, R>(node: NonNull<Node<P>>, change: impl FnOnce(&mut Link<P>, &mut Link<P>) -> R) -> R {
+    // SAFETY: passed on.
+    unsafe { with_fields(node, |fields| change(&mut fields.previous, &mut fields.next)) }
+}
+
+/// Gives `change` the fields of `node`.
+///
+/// # Safety
+///
+/// `node` is live, and Waiting under the lock of its lot.
+#[inline]
+unsafe fn with_fields<P, R>(node: NonNull<Node<P>>, change: impl FnOnce(&mut Fields<P>) -> R) -> R {
     // SAFETY: live (caller); no reference to the fields is formed here.
     let node = unsafe { node.as_ref() };
     node.fields.with_mut(|fields| {
         // SAFETY: Waiting under the lock (caller, W3): nobody else touches the fields.
-        let fields = unsafe { &mut *fields };
-        change(&mut fields.previous, &mut fields.next)
+        change(unsafe { &mut *fields })
+    })
+}
+
+/// The payload of `node`.
+///
+/// # Safety
+///
+/// `node` is live, and Waiting under the lock of its lot as long as the reference lasts; no other to its fields is there.
+#[inline]
+unsafe fn payload_of<'a, P>(node: NonNull<Node<P>>) -> &'a mut P {
+    // SAFETY: live (caller).
+    let node = unsafe { node.as_ref() };
+    node.fields.with_mut(|fields| {
+        // SAFETY: nobody else touches the fields (caller, W3).
+        unsafe { &mut (*fields).payload }
     })
 }
 

@@ -21,13 +21,32 @@
 //! Handles and events may be used from any thread; the `async` functions work in a run only, and
 //! panic outside of one.
 
+mod barrier;
 pub mod channel;
+mod condition;
 pub mod event;
+mod line;
 #[cfg(loom)]
 #[doc(hidden)]
 pub mod models;
+pub mod mutex;
+mod once_cell;
+mod parking_lot;
+pub mod rw_lock;
+pub mod semaphore;
+mod thread;
 
+pub use barrier::{Barrier, BarrierStatistics, BarrierWait};
+pub use condition::{Condition, ConditionStatistics};
 pub use event::Event;
+pub use line::Broken;
+pub use mutex::{MappedMutexGuard, Mutex, MutexGuard, MutexStatistics, OwnedMutexGuard, TryLockError};
+pub use once_cell::{Lazy, OnceCell, SetError};
+pub use parking_lot::{Breaker, LotBroken, ParkingLot, ParkingLotStatistics};
+pub use rw_lock::{
+    OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, RwLockReadGuard, RwLockStatistics, RwLockWriteGuard,
+};
+pub use semaphore::{NoPermits, OwnedSemaphorePermit, Semaphore, SemaphorePermit, SemaphoreStatistics, TooManyPermits};
 pub use trioxide_runtime::{
     AlreadyBorrowing, Borrower, CapacityLimiter, LimiterGuard, LimiterStatistics, OwnedLimiterGuard, TryAcquireError,
 };

@@ -20,6 +20,7 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::after::After;
 use super::state::{State, Stopped};
 use super::waker::waker_ref;
 use super::{Header, REQUEST, TaskId, memory, register, take_request, unregister};
@@ -111,6 +112,7 @@ where
             // A run is a world of its own: its main task inherits nothing.
             locals: UnsafeCell::new(if birth.main { Locals::default() } else { Locals::current() }),
             join_waker: UnsafeCell::new(None),
+            after: After::new(),
         },
         stage: UnsafeCell::new(Stage::Running(future)),
         settle: PhantomData,
@@ -209,6 +211,7 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Tur
         let waker = waker_ref(header);
         let mut cx = Context::from_waker(&waker);
         let mut deliver = !node.is_effective();
+        let due = header.after.due();
         let outcome = loop {
             // SAFETY: `RUNNING` is ours (T4); the future never moves: it lies in the cell.
             let polled = catch_unwind(AssertUnwindSafe(|| unsafe { poll_future::<F, S>(task, &mut cx) }));
@@ -216,6 +219,7 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Tur
                 Ok(Poll::Ready(output)) => break Outcome::Output(output),
                 Err(panic) => break Outcome::Panic(panic),
                 Ok(Poll::Pending) if !is_cut(header, &cx) => {
+                    due.tell();
                     if context::must_ask_again() {
                         let _ = header.state.notify(); // We hold `RUNNING`, so it is noted, and queues nothing.
                     }
@@ -232,6 +236,7 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Tur
         };
         // SAFETY: `RUNNING` is ours, and the future has not been finished before.
         unsafe { finish::<F, S>(task, outcome, turn) };
+        due.tell();
         Next::Ended
     });
     match next {
@@ -289,6 +294,7 @@ unsafe fn finish<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, outcome
     if let Err(panic) = dropped {
         nursery::report_panic(&base, panic);
     }
+    header.report_held();
     if !header.locals().is_null() {
         context::clear_locals();
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(header.take_locals())));
@@ -356,6 +362,7 @@ unsafe fn end_outside(task: NonNull<Header>, worker: Option<&Worker>, kept: Opti
     // SAFETY: the task's reference to itself (T1), given up once. It is in no list any more (`state` rule 5).
     unsafe {
         if header.state.is_alone() {
+            header.after.due().tell();
             free_with_output(task);
         } else if !header.state.complete_for_handle() {
             complete(task);
@@ -408,6 +415,7 @@ unsafe fn complete(task: NonNull<Header>) {
     // SAFETY: the reference keeps the task.
     let header = unsafe { task.as_ref() };
     let completed = header.state.complete();
+    header.after.due().tell();
     if !completed.has_handle {
         // SAFETY: without a handle the output is ours.
         unsafe { discard_output(task) };

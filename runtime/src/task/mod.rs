@@ -15,6 +15,7 @@
 //! | `waker` | the waker |
 //! | `memory` | where cells lie, and lie again |
 //! | `handle` | `Task<T>` |
+//! | `after` | what is told at the end of a turn, and of locks left behind |
 //!
 //! Invariants:
 //! - **T1** A task that has not ended holds a reference to itself (`state` rule 2).
@@ -28,6 +29,7 @@
 //!   the task is freed.
 #![allow(unsafe_code)]
 
+pub(crate) mod after;
 pub(crate) mod cell;
 pub(crate) mod handle;
 pub(crate) mod memory;
@@ -72,6 +74,7 @@ pub(crate) struct Header {
     /// See `local` V3.
     locals: std::cell::UnsafeCell<Locals>,
     join_waker: std::cell::UnsafeCell<Option<std::task::Waker>>,
+    after: after::After,
 }
 
 /// Identifies a task of this process; never used twice.

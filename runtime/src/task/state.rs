@@ -186,13 +186,13 @@ impl State {
         self.0.load(Acquire) & COMPLETE != 0
     }
 
-    /// Marks the end and gives up the task's own reference, if a handle that does not wait owns the output now: then the caller may not touch the
-    /// task again. Otherwise nothing has changed, and `complete` is to be called. The caller holds `RUNNING` and has stored the output.
+    /// Marks the end and gives up the task's own reference, if a handle that does not wait owns the output now, and nobody has woken the task since its last
+    /// turn began (then there may be something to tell, `after` A2): then the caller may not touch the task again. Otherwise nothing has changed, and `complete` is to be called. The caller holds `RUNNING` and has stored the output.
     #[inline]
     #[must_use]
     pub fn complete_for_handle(&self) -> bool {
         let mut state = self.0.load(Relaxed);
-        while state & (HANDLE | JOIN_WAKER) == HANDLE {
+        while state & (HANDLE | JOIN_WAKER | NOTIFIED) == HANDLE {
             debug_assert!(state & RUNNING != 0 && state & COMPLETE == 0);
             // As in `complete` and `drop_reference`. The handle's reference is another one, so this is not the last.
             match self.0.compare_exchange_weak(state, state + COMPLETE - RUNNING - REFERENCE, AcqRel, Relaxed) {

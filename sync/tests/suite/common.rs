@@ -4,10 +4,20 @@
 use futures_util::future::join;
 use futures_util::poll;
 use std::future::Future;
-use trioxide_runtime::CancelScope;
+use trioxide_runtime::{CancelScope, checkpoint};
 
 /// One worker, two, and more than there are cores.
 pub(crate) const WORKERS: &[usize] = &[1, 2, 8];
+
+/// The same, by the name that the tests of conformance use.
+pub(crate) const ALL: &[usize] = WORKERS;
+
+/// Lets everything else run until `condition` holds.
+pub(crate) async fn until(condition: impl Fn() -> bool) {
+    while !condition() {
+        checkpoint().await;
+    }
+}
 
 /// Polls `wait` once, cancels the scope round it, and lets the scope drop it. `wait` must be pending.
 pub(crate) async fn cancel_while_waiting(wait: impl Future) {

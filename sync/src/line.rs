@@ -1,0 +1,477 @@
+//! Permits, and who stands in line for them: the one place for hand-over, under the locks and the semaphore.
+//!
+//! ```text
+//!             enough are free                      claimed: polled again
+//!  acquire ─┬──────────────────────────────────────────────────────────▶ has them
+//!           │                hand over                  │
+//!           └▶ LINE ────────────────────────▶ HANDED ───┘
+//!                ▲                               │ its task has had a turn, and somebody else wants them
+//!                └────────── polled ── PASSED ◀──┘
+//! ```
+//!
+//! Permits go to the one who has stood in LINE longest, and to nobody else (first come, first served, also if a later one wants fewer). A hand-over is good until the task of
+//! the one who waits has had a turn in which it could have claimed it. If it has not, it is not polling that wait: a `select!` on `&mut` of it took another branch, say.
+//! Then the permits go to the next in line, and the wait is *passed over*: it keeps its number, and has its old place as soon as it is polled. So nobody waits for a future that
+//! nobody polls (*futurelock*; Oxide's RFD 609 names the problem). `docs/locks.md` has the reasons.
+//!
+//! While nobody stands in line, permits are taken and given back in one atomic word, without a lock:
+//!
+//! | word | meaning |
+//! | --- | --- |
+//! | `n << 2` | so many are free |
+//! | `task << 2 \| OWNED` | all are taken, by that one (0: by a thread) |
+//! | `BUSY` | see the line |
+//!
+//! Invariants:
+//! - **P1** The word is `BUSY` while anybody is in a queue of the line or the line is broken; it is set and cleared under the line's lock only. Then `State::free` and `State::owner` stand
+//!   for it; otherwise they are 0 and none.
+//! - **P2** A permit is in one place: free, with who has acquired it, or with a wait in HANDED. One in HANDED whose turn is `over` is free for those who need it.
+//! - **P3** Whenever the lock is free and LINE is not empty, the first there wants more than is free, or somebody is about to serve it.
+//! - **P4** Numbers grow, and LINE is in their order.
+
+mod acquire;
+mod holders;
+mod keep;
+
+pub(crate) use acquire::Acquire;
+pub(crate) use keep::{Keep, Owning, Sharing};
+
+use std::fmt;
+use std::sync::Arc;
+use trioxide_runtime::TaskId;
+use trioxide_runtime::lowlevel::primitives::atomic::{AtomicU64, Ordering};
+use trioxide_runtime::lowlevel::{self, AfterTurn, Locked, Lot, TaskRef};
+
+const BUSY: u64 = 1;
+const OWNED: u64 = 1 << 1;
+const SHIFT: u32 = 2;
+/// The most permits that there can be.
+pub(crate) const MOST: usize = (u64::MAX >> SHIFT) as usize;
+
+// The queues of a line, see the top.
+const LINE: usize = 0;
+const HANDED: usize = 1;
+const PASSED: usize = 2;
+/// Those who wait for a condition; they come to LINE when they are notified.
+const CONDITION: usize = 3;
+const QUEUES: usize = 4;
+
+/// See the module.
+pub(crate) struct Permits {
+    word: AtomicU64,
+    line: LazyLine,
+}
+
+/// Made when somebody has to wait for the first time. In an `Arc` because a task that was handed something may be told of after the lock itself is gone.
+pub(crate) struct Line {
+    lot: Lot<State, Ask, QUEUES>,
+}
+
+/// What the lock of a line guards.
+#[derive(Default)]
+pub(crate) struct State {
+    free: usize,
+    /// Who has taken all.
+    owner: Option<u64>,
+    next_number: u64,
+    broken: Option<Broken>,
+}
+
+/// What one who waits wants.
+#[derive(Default)]
+pub(crate) struct Ask {
+    permits: usize,
+    number: u64,
+    /// Whose turn counts; `None`: a thread, which does nothing but wait.
+    task: Option<TaskRef>,
+    /// That turn has been.
+    over: bool,
+    /// In CONDITION: which.
+    condition: u64,
+}
+
+type LockedLine<'a> = Locked<'a, State, Ask, QUEUES>;
+
+/// Whoever held the lock has ended, or panicked, and has not left what it guards in order.
+///
+/// After Trio's `BrokenResourceError`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Broken {
+    pub(crate) holder: Option<TaskId>,
+    pub(crate) panicked: bool,
+}
+
+impl Broken {
+    /// The task that held the lock; `None` if it was a thread outside the run.
+    pub fn holder(&self) -> Option<TaskId> {
+        self.holder
+    }
+
+    /// Whether the guard was dropped by a panic. Otherwise it was not dropped before its task ended: leaked, or given away.
+    pub fn is_panic(&self) -> bool {
+        self.panicked
+    }
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.holder {
+            Some(task) => write!(f, "the lock is broken: task {task}, which held it, ")?,
+            None => f.write_str("the lock is broken: the thread that held it ")?,
+        }
+        f.write_str(match self.panicked {
+            true => "has panicked, so what it guards may be half changed; put that in order, then call `repair`",
+            false => "has ended without having dropped the guard; if another task has the guard now, let that one call `adopt`",
+        })
+    }
+}
+
+impl std::error::Error for Broken {}
+
+/// Why nothing was acquired at once.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    WouldBlock,
+    Broken(Broken),
+}
+
+#[cfg(not(loom))]
+type LazyLine = std::sync::OnceLock<Arc<Line>>;
+
+/// The model checker does not know `OnceLock`: there the line is made at once.
+#[cfg(loom)]
+struct LazyLine(Arc<Line>);
+
+#[cfg(loom)]
+impl LazyLine {
+    fn new() -> Self {
+        Self(Line::new())
+    }
+
+    fn get(&self) -> Option<&Arc<Line>> {
+        Some(&self.0)
+    }
+
+    fn get_or_init(&self, _make: impl FnOnce() -> Arc<Line>) -> &Arc<Line> {
+        &self.0
+    }
+}
+
+impl Permits {
+    /// `permits` are free; at most [`MOST`].
+    #[cfg(not(loom))]
+    pub(crate) const fn new(permits: usize) -> Self {
+        assert!(permits <= MOST, "trioxide: too many permits");
+        Self { word: AtomicU64::new((permits as u64) << SHIFT), line: LazyLine::new() }
+    }
+
+    #[cfg(loom)]
+    pub(crate) fn new(permits: usize) -> Self {
+        Self { word: AtomicU64::new((permits as u64) << SHIFT), line: LazyLine::new() }
+    }
+
+    fn line(&self) -> &Arc<Line> {
+        self.line.get_or_init(Line::new)
+    }
+
+    /// Takes `permits` without the line, or `None` if they are not there or the line must be asked.
+    #[inline]
+    fn take_fast(&self, permits: usize) -> Option<()> {
+        let mut word = self.word.load(Ordering::Relaxed);
+        loop {
+            if word & (BUSY | OWNED) != 0 {
+                return None;
+            }
+            let rest = (word >> SHIFT).checked_sub(permits as u64)?;
+            // Acquire pairs with the release of who has given them back.
+            match self.word.compare_exchange_weak(word, rest << SHIFT, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => return Some(()),
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Takes all `permits` that there are for `holder`, as `take_fast`.
+    #[inline]
+    fn own_fast(&self, permits: usize, holder: u64) -> Option<()> {
+        let (free, owned) = ((permits as u64) << SHIFT, holder << SHIFT | OWNED);
+        // As in `take_fast`.
+        self.word.compare_exchange(free, owned, Ordering::Acquire, Ordering::Relaxed).ok().map(drop)
+    }
+
+    /// Takes what is wanted if that can be done at once, and nobody is passed by that.
+    pub(crate) fn try_take(&self, want: Want) -> Result<(), Refusal> {
+        if self.fast(want).is_some() {
+            return Ok(());
+        }
+        if self.word.load(Ordering::Relaxed) & BUSY == 0 && self.line.get().is_none() {
+            return Err(Refusal::WouldBlock);
+        }
+        let line = self.line();
+        let mut locked = line.lot.lock();
+        self.busy(&mut locked);
+        let taken = line.take_new(&mut locked, want);
+        self.settle(&mut locked);
+        taken
+    }
+
+    #[inline]
+    fn fast(&self, want: Want) -> Option<()> {
+        match want.holder {
+            None => self.take_fast(want.permits),
+            Some(holder) => self.own_fast(want.permits, holder),
+        }
+    }
+
+    /// Waits for what is wanted. `operation` is a checkpoint, unless it is `None`: then a thread waits.
+    pub(crate) fn acquire(&self, permits: usize, owns: bool, operation: Option<&'static str>) -> Acquire<'_> {
+        Acquire::new(self, permits, owns, operation)
+    }
+
+    /// Gives `permits` back.
+    #[inline]
+    pub(crate) fn give(&self, permits: usize) {
+        let mut word = self.word.load(Ordering::Relaxed);
+        while word & BUSY == 0 {
+            let free = if word & OWNED != 0 { 0 } else { word >> SHIFT };
+            let sum = (free + permits as u64) << SHIFT;
+            // Release pairs with the acquire of who takes them next.
+            match self.word.compare_exchange_weak(word, sum, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => word = now,
+            }
+        }
+        self.give_busy(permits);
+    }
+
+    #[cold]
+    fn give_busy(&self, permits: usize) {
+        let line = self.line();
+        let mut locked = line.lot.lock();
+        // Meanwhile the last one may have left the line.
+        self.busy(&mut locked);
+        locked.free += permits;
+        locked.owner = None;
+        // Leaked for all that one could know, and now it has come back.
+        if locked.broken.is_some_and(|broken| !broken.panicked) {
+            locked.broken = None;
+        }
+        self.serve_and_settle(locked);
+    }
+
+    /// Serves those in line as far as the permits go; if nobody is there, the word stands for them again.
+    fn serve_and_settle<'a>(&'a self, mut locked: LockedLine<'a>) {
+        let line = self.line();
+        loop {
+            match line.serve(locked) {
+                Err(mut locked) => return self.settle(&mut locked),
+                Ok(false) => return,
+                Ok(true) => locked = line.lot.lock(),
+            }
+        }
+    }
+
+    /// From here on, and until `settle`, the line stands for the word (P1).
+    fn busy(&self, locked: &mut LockedLine<'_>) {
+        let mut word = self.word.load(Ordering::Relaxed);
+        while word & BUSY == 0 {
+            // Acquire: as in `take_fast`, for those who take from the line.
+            match self.word.compare_exchange_weak(word, BUSY, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) if word & OWNED != 0 => locked.owner = Some(word >> SHIFT),
+                Ok(_) => locked.free = (word >> SHIFT) as usize,
+                Err(now) => {
+                    word = now;
+                    continue;
+                }
+            }
+            return;
+        }
+    }
+
+    /// The word stands for the line again if nobody is there.
+    fn settle(&self, locked: &mut LockedLine<'_>) {
+        // Ordering: it is set and cleared under this lock. The last one may have settled while another was serving and had let go of the lock.
+        if self.word.load(Ordering::Relaxed) & BUSY == 0
+            || locked.broken.is_some()
+            || (0..QUEUES).any(|queue| locked.waiting(queue) > 0)
+        {
+            return;
+        }
+        let word = match locked.owner.take() {
+            Some(owner) => owner << SHIFT | OWNED,
+            None => (std::mem::take(&mut locked.free) as u64) << SHIFT,
+        };
+        // Release: what was done before permits were given back in the line is seen by who takes them from the word.
+        self.word.store(word, Ordering::Release);
+    }
+
+    /// The one who has taken all has panicked: it breaks for those who wait, and who come.
+    #[cold]
+    pub(crate) fn break_by_panic(&self, permits: usize, holder: u64) {
+        let line = self.line();
+        let mut locked = line.lot.lock();
+        self.busy(&mut locked);
+        (locked.free, locked.owner) = (permits, None);
+        locked.broken = Some(Broken { holder: lowlevel::holder_id(holder), panicked: true });
+        drop(locked);
+        line.tell_broken();
+    }
+
+    /// What was broken by a panic may be taken again.
+    pub(crate) fn repair(&self) {
+        let Some(line) = self.line.get() else { return };
+        let mut locked = line.lot.lock();
+        if locked.broken.is_some_and(|broken| broken.panicked) {
+            locked.broken = None;
+            self.settle(&mut locked);
+        }
+    }
+
+    /// Whether it is broken, and by whom.
+    pub(crate) fn broken(&self) -> Option<Broken> {
+        self.line.get().and_then(|line| line.lot.lock().broken)
+    }
+
+    /// Another task has what `from` has taken; `to` is to be held responsible.
+    pub(crate) fn change_owner(&self, from: u64, to: u64) {
+        let (before, after) = (from << SHIFT | OWNED, to << SHIFT | OWNED);
+        if self.word.compare_exchange(before, after, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            return;
+        }
+        let line = self.line();
+        let mut locked = line.lot.lock();
+        self.busy(&mut locked);
+        locked.owner = Some(to);
+        locked.broken = None;
+        self.settle(&mut locked);
+    }
+
+    /// How many are free, who has all, how many wait.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let of_word = |word: u64| Snapshot {
+            free: if word & OWNED != 0 { 0 } else { (word >> SHIFT) as usize },
+            owner: (word & OWNED != 0).then_some(word >> SHIFT),
+            waiting: 0,
+        };
+        let Some(line) = self.line.get() else { return of_word(self.word.load(Ordering::Relaxed)) };
+        let locked = line.lot.lock();
+        let word = self.word.load(Ordering::Relaxed);
+        if word & BUSY == 0 {
+            return of_word(word);
+        }
+        let waiting = locked.waiting(LINE) + locked.waiting(PASSED);
+        Snapshot { free: locked.free, owner: locked.owner, waiting }
+    }
+}
+
+/// What somebody wants: `permits`, or all of them (so many there are), in the name of a holder.
+#[derive(Clone, Copy)]
+pub(crate) struct Want {
+    pub(crate) permits: usize,
+    pub(crate) holder: Option<u64>,
+}
+
+/// See [`Permits::snapshot`].
+pub(crate) struct Snapshot {
+    pub(crate) free: usize,
+    pub(crate) owner: Option<u64>,
+    /// Who stands in line or was passed over; not who was handed something.
+    pub(crate) waiting: usize,
+}
+
+impl Line {
+    fn new() -> Arc<Self> {
+        let line = Arc::new(Self { lot: Lot::new(State::default()) });
+        holders::remember(&line);
+        line
+    }
+
+    /// Takes what is wanted for one who has not waited.
+    fn take_new(&self, locked: &mut LockedLine<'_>, want: Want) -> Result<(), Refusal> {
+        if let Some(broken) = locked.broken {
+            return Err(Refusal::Broken(broken));
+        }
+        if locked.waiting(LINE) == 0 && take(locked, want) { Ok(()) } else { Err(Refusal::WouldBlock) }
+    }
+
+    /// Hands permits to the first in line if there are enough, and unlocks; whether there may be more to do. If there is nothing to hand over the lock comes back.
+    fn serve<'a>(self: &'a Arc<Self>, mut locked: LockedLine<'a>) -> Result<bool, LockedLine<'a>> {
+        let Some(permits) = locked.front(LINE).map(|ask| ask.permits) else { return Err(locked) };
+        if !take_free(&mut locked, permits) {
+            return Err(locked);
+        }
+        let armed = locked.offer(LINE, HANDED, |ask| {
+            let task = ask.task.take();
+            if let Some(task) = &task {
+                task.after_turn(Arc::clone(self) as Arc<dyn AfterTurn>, ask.number);
+            }
+            (task, ask.number)
+        });
+        let more = locked.waiting(LINE) > 0 && locked.free > 0;
+        drop(locked);
+        let Some(((task, number), waker)) = armed else { return Ok(more) };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        if let Some(task) = task
+            && !task.wake()
+        {
+            Arc::clone(self).turn_ended(number);
+        }
+        Ok(more)
+    }
+
+    fn tell_broken(&self) {
+        for queue in [LINE, PASSED, CONDITION] {
+            self.lot.notify_all(queue);
+        }
+    }
+
+    /// The task `holder` has ended: if it has not given back what it owns, the line is broken.
+    fn holder_ended(&self, holder: u64) {
+        let mut locked = self.lot.lock();
+        if locked.owner != Some(holder) || locked.broken.is_some() {
+            return;
+        }
+        locked.broken = Some(Broken { holder: lowlevel::holder_id(holder), panicked: false });
+        drop(locked);
+        self.tell_broken();
+    }
+}
+
+impl AfterTurn for Line {
+    fn turn_ended(self: Arc<Self>, number: u64) {
+        let mut locked = self.lot.lock();
+        locked.each(HANDED, |ask| ask.over |= ask.number == number);
+        // P1: whoever is in HANDED keeps the word busy, so there is nothing to settle.
+        while let Ok(true) = self.serve(locked) {
+            locked = self.lot.lock();
+        }
+    }
+}
+
+/// Takes `permits` out of what is free, or lies with those whose turn is over; nothing if that is not enough.
+fn take_free(locked: &mut LockedLine<'_>, permits: usize) -> bool {
+    while locked.free < permits {
+        let mut back = 0;
+        let passed_over = locked.relocate(HANDED, PASSED, |ask| {
+            back = ask.permits;
+            ask.over
+        });
+        if !passed_over {
+            return false;
+        }
+        locked.free += back;
+    }
+    locked.free -= permits;
+    true
+}
+
+/// As [`take_free`], for who wants all, too.
+fn take(locked: &mut LockedLine<'_>, want: Want) -> bool {
+    let taken = take_free(locked, want.permits);
+    if taken && want.holder.is_some() {
+        locked.owner = want.holder;
+    }
+    taken
+}

@@ -1,0 +1,209 @@
+//! A value that is made once, by whoever needs it first: [`OnceCell`], [`Lazy`].
+//!
+//! The one permit is the right to make the value. When it is made there are permits for everybody, so that all who wait go on at once.
+
+use crate::line::{MOST, Permits, Sharing};
+use std::convert::Infallible;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::OnceLock;
+
+/// A place for a value that is made once, asynchronously, by whoever needs it first; the others wait for it.
+///
+/// ```
+/// use trioxide_runtime::run;
+/// use trioxide_sync::OnceCell;
+///
+/// static CONFIG: OnceCell<String> = OnceCell::new();
+///
+/// run(async {
+///     let config = CONFIG.get_or_init(async || "read from somewhere".to_owned()).await;
+///     assert_eq!(config, "read from somewhere");
+///     assert_eq!(CONFIG.get(), Some(config));
+/// });
+/// ```
+pub struct OnceCell<T> {
+    value: OnceLock<T>,
+    right: Permits,
+}
+
+/// There is a value, or one is being made. Holds the one that was not set.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SetError<T>(pub T);
+
+impl<T> fmt::Debug for SetError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SetError").finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Display for SetError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the cell has a value already, or one is being made")
+    }
+}
+
+impl<T> std::error::Error for SetError<T> {}
+
+impl<T> OnceCell<T> {
+    /// Without a value.
+    #[cfg(not(loom))]
+    pub const fn new() -> Self {
+        Self { value: OnceLock::new(), right: Permits::new(1) }
+    }
+
+    /// Without a value.
+    #[cfg(loom)]
+    pub fn new() -> Self {
+        Self { value: OnceLock::new(), right: Permits::new(1) }
+    }
+
+    /// The value, if it is there.
+    pub fn get(&self) -> Option<&T> {
+        self.value.get()
+    }
+
+    /// The value, to change it.
+    pub fn get_mut(&mut self) -> Option<&mut T> {
+        self.value.get_mut()
+    }
+
+    /// The value, if there is one.
+    pub fn into_inner(self) -> Option<T> {
+        self.value.into_inner()
+    }
+
+    /// Puts a value there.
+    ///
+    /// # Errors
+    ///
+    /// If there is one, or one is being made.
+    pub fn set(&self, value: T) -> Result<(), SetError<T>> {
+        let Ok(right) = Sharing::try_acquire(&self.right, 1) else { return Err(SetError(value)) };
+        if self.value.get().is_some() {
+            return Err(SetError(value));
+        }
+        self.made(value);
+        drop(right);
+        Ok(())
+    }
+
+    /// The value; if there is none, `make` makes it. If several tasks come, one makes it, and the others wait.
+    ///
+    /// A `make` that needs the value of this very cell waits for itself.
+    ///
+    /// # Cancellation
+    ///
+    /// A checkpoint, also if the value is there. Cancelled while it waits, it has done nothing. Cancelled while it makes the value, or if `make` panics, there is none; the first of those who wait makes it then, with a `make`
+    /// of its own.
+    ///
+    /// # Panics
+    ///
+    /// When polled outside a run.
+    pub async fn get_or_init(&self, make: impl AsyncFnOnce() -> T) -> &T {
+        match self.get_or_try_init(async || Ok::<_, Infallible>(make().await)).await {
+            Ok(value) => value,
+        }
+    }
+
+    /// As [`get_or_init`](Self::get_or_init); if `make` fails there is no value, and the next makes it.
+    ///
+    /// # Errors
+    ///
+    /// Those of its own `make`.
+    ///
+    /// # Cancellation
+    ///
+    /// As for [`get_or_init`](Self::get_or_init).
+    ///
+    /// # Panics
+    ///
+    /// When polled outside a run.
+    pub async fn get_or_try_init<E>(&self, make: impl AsyncFnOnce() -> Result<T, E>) -> Result<&T, E> {
+        if let Some(value) = self.value.get() {
+            std::future::poll_fn(|cx| trioxide_runtime::lowlevel::poll_checkpoint(cx, "OnceCell::get_or_init")).await;
+            return Ok(value);
+        }
+        let acquired = self.right.acquire(1, false, Some("OnceCell::get_or_init")).await;
+        debug_assert!(acquired.is_ok(), "permits that nobody owns are not broken");
+        let _right = Sharing::acquired(&self.right, 1);
+        if let Some(value) = self.value.get() {
+            return Ok(value);
+        }
+        let value = make().await?;
+        Ok(self.made(value))
+    }
+
+    /// The caller has the right.
+    fn made(&self, value: T) -> &T {
+        let value = self.value.get_or_init(|| value);
+        self.right.give(MOST / 2);
+        value
+    }
+}
+
+impl<T> Default for OnceCell<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for OnceCell<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("OnceCell").field(&self.get()).finish()
+    }
+}
+
+/// What makes the value of a [`Lazy`] in a `static`, whose type must be written down.
+type Boxed<T> = fn() -> Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A value that is made when it is needed for the first time.
+///
+/// ```
+/// use trioxide_runtime::run;
+/// use trioxide_sync::Lazy;
+///
+/// static TABLE: Lazy<Vec<u32>> = Lazy::new(|| Box::pin(async { (0..3).collect() }));
+///
+/// run(async {
+///     assert_eq!(TABLE.force().await, &[0, 1, 2]);
+/// });
+/// ```
+pub struct Lazy<T, F = Boxed<T>> {
+    cell: OnceCell<T>,
+    make: F,
+}
+
+impl<T, F> Lazy<T, F> {
+    /// `make` makes the value when it is needed.
+    #[cfg(not(loom))]
+    pub const fn new(make: F) -> Self {
+        Self { cell: OnceCell::new(), make }
+    }
+
+    /// The value, if it has been made.
+    pub fn get(&self) -> Option<&T> {
+        self.cell.get()
+    }
+}
+
+impl<T, F: AsyncFn() -> T> Lazy<T, F> {
+    /// The value, which is made if it has not been.
+    ///
+    /// # Cancellation
+    ///
+    /// As for [`OnceCell::get_or_init`]. Cancelled while it is being made it is made anew when it is next needed.
+    ///
+    /// # Panics
+    ///
+    /// When polled outside a run.
+    pub async fn force(&self) -> &T {
+        self.cell.get_or_init(&self.make).await
+    }
+}
+
+impl<T: fmt::Debug, F> fmt::Debug for Lazy<T, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Lazy").field(&self.get()).finish()
+    }
+}
