@@ -69,7 +69,7 @@ pub mod io {
     pub use trioxide_io::*;
 }
 
-/// Events and channels: tasks that talk to each other. Everything of the crate `trioxide-sync`.
+/// Events, locks, semaphores and channels: tasks that talk to each other. Everything of the crate `trioxide-sync`.
 pub mod sync {
     #[doc(inline)]
     pub use trioxide_sync::*;
@@ -92,4 +92,7 @@ mod texts {
 
     #[doc = include_str!("../docs/debugging.md")]
     struct Debugging;
+
+    #[doc = include_str!("../docs/locks.md")]
+    struct Locks;
 }

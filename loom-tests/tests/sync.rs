@@ -29,4 +29,11 @@ models! {
     oneshot_send_against_another_waker
     oneshot_send_against_drop
     oneshot_close_against_recv
+    watch_send_against_changed
+    broadcast_send_against_recv_and_drop
+    unlock_against_lock
+    unlock_against_dropped_lock
+    lock_by_three
+    permits_come_back_against_dropped_wait
+    readers_let_in_against_readers_that_leave
 }

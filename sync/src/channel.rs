@@ -1,4 +1,12 @@
-//! Channels: [`bounded`] for streams of messages with back-pressure, [`oneshot()`] for a single one.
+//! Channels.
+//!
+//! | channel | each message goes to | when there is no room |
+//! | --- | --- | --- |
+//! | [`bounded`] | one receiver | a send waits; or [`force_send`](Sender::force_send): the oldest is dropped |
+//! | [`unbounded`] | one receiver | there is always room |
+//! | [`oneshot()`] | the receiver | there is one message |
+//! | [`broadcast()`] | all receivers | a receiver that is too slow misses the oldest, and is told |
+//! | [`watch()`] | all receivers | they see the newest value |
 //!
 //! ```
 //! use trioxide_runtime::{nursery, run};
@@ -26,17 +34,24 @@
 //! });
 //! ```
 
+pub mod broadcast;
 mod error;
+mod generate;
+mod news;
 pub mod oneshot;
 mod receiver;
 mod sender;
 mod state;
+pub mod watch;
 
+pub use broadcast::broadcast;
 pub use error::{RecvError, SendError, TryRecvError, TrySendError};
+pub use generate::generate;
 pub use oneshot::oneshot;
 pub use receiver::{Messages, Receiver, Receiving};
 pub use sender::{Sender, Sending};
 pub use state::ChannelStatistics;
+pub use watch::watch;
 
 use state::State;
 use trioxide_runtime::lowlevel::Lot;
@@ -71,6 +86,11 @@ use trioxide_runtime::lowlevel::primitives::Arc;
 pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     let channel = Arc::new(Lot::new(State::new(capacity)));
     (Sender::first(channel.clone()), Receiver::first(channel))
+}
+
+/// A [`bounded`] channel without a bound: no send waits, so nothing holds back a sender that is faster than its receiver. [`try_send`](Sender::try_send) always has room.
+pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
+    bounded(usize::MAX)
 }
 
 /// The lock of a channel, with the two queues of who waits.

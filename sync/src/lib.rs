@@ -1,11 +1,18 @@
-//! Events and channels of trioxide.
+//! Events, locks, semaphores and channels of trioxide.
 //!
 //! | type | what it is for |
 //! | --- | --- |
 //! | [`Event`] | something happens once, and any number of tasks wait for it |
-//! | [`CapacityLimiter`] | so many at once; the number may change |
+//! | [`Mutex`], [`RwLock`] | a value that one at a time changes, across `.await`s |
+//! | [`Condition`] | waiting until what a mutex guards has changed |
+//! | [`Semaphore`] | so many at once; several permits for one |
+//! | [`CapacityLimiter`] | so many at once; the number may change, and it matters who has a token |
+//! | [`Barrier`] | so many tasks wait for each other |
+//! | [`OnceCell`], [`Lazy`] | a value that is made once, by whoever needs it first |
+//! | [`ParkingLot`] | a queue of suspended tasks, for primitives of one's own |
 //! | [`channel::bounded`] | messages from many tasks to many tasks, with back-pressure |
 //! | [`channel::oneshot()`] | one message from one task to another |
+//! | [`channel::generate`] | an iterator with an `.await` in it |
 //!
 //! What all of them promise:
 //!
@@ -16,7 +23,8 @@
 //!   is then dropped before it could deliver goes on to the next in line.
 //! - **First come, first served.** What is sent while somebody waits belongs to the one who has waited
 //!   longest; nobody can snatch it on the way.
-//! - **No wait allocates**: a wait queue is linked through the futures that wait.
+//! - **No wait allocates**: a wait queue is linked through the futures that wait. (A lock allocates its line when somebody has to wait for the first time. Waits in a `ParkingLot` allocate.)
+//! - **A future that nobody polls holds nobody up**, at locks and semaphores: see [`Mutex`](Mutex#fairness).
 //!
 //! Handles and events may be used from any thread; the `async` functions work in a run only, and
 //! panic outside of one.

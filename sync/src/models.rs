@@ -2,8 +2,8 @@
 //!
 //! They go through the public types, whose checkpoints always stand open under loom.
 
-use crate::Event;
 use crate::channel::{self, RecvError, TryRecvError};
+use crate::{Event, Mutex, RwLock, Semaphore};
 use loom::thread;
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -200,6 +200,120 @@ pub fn oneshot_close_against_recv() {
         let closing = thread::spawn(move || drop(sender));
         assert_eq!(block_on(receiver), Err(channel::oneshot::Closed));
         closing.join().unwrap();
+    });
+}
+
+/// The value of a watch changes twice, and its sender goes, while a task waits: it sees the last value, then the end.
+pub fn watch_send_against_changed() {
+    loom::model(|| {
+        let (sender, mut receiver) = channel::watch(0);
+        let sending = thread::spawn(move || {
+            sender.send(1);
+            sender.send(2);
+        });
+        while *receiver.borrow_and_update() < 2 {
+            block_on(receiver.changed()).unwrap();
+        }
+        assert_eq!(block_on(receiver.changed()), Err(RecvError));
+        sending.join().unwrap();
+    });
+}
+
+/// A message is broadcast while one receiver waits and another goes away.
+pub fn broadcast_send_against_recv_and_drop() {
+    loom::model(|| {
+        let (sender, mut receiver) = channel::broadcast(1);
+        let other = receiver.clone();
+        let leaving = thread::spawn(move || drop(other));
+        let sending = thread::spawn(move || sender.send(1).map(drop).unwrap());
+        assert_eq!(block_on(receiver.recv()), Ok(1));
+        assert_eq!(block_on(receiver.recv()), Err(channel::broadcast::RecvError::Closed));
+        leaving.join().unwrap();
+        sending.join().unwrap();
+    });
+}
+
+/// A lock is released while a task begins to wait for it.
+pub fn unlock_against_lock() {
+    loom::model(|| {
+        let lock = loom::sync::Arc::new(Mutex::new(1));
+        let other = lock.clone();
+        let locking = thread::spawn(move || *block_on(other.lock()).unwrap() += 1);
+        *block_on(lock.lock()).unwrap() += 1;
+        locking.join().unwrap();
+        assert_eq!(*lock.try_lock().unwrap(), 3);
+    });
+}
+
+/// A lock is released while the first of two who wait goes away: the second gets it.
+pub fn unlock_against_dropped_lock() {
+    loom::model(|| {
+        let lock = loom::sync::Arc::new(Mutex::new(0));
+        let guard = lock.try_lock().unwrap();
+        let mut second = pin!(lock.lock());
+        let leaving = {
+            let mut first = Box::pin(own(&lock));
+            assert!(poll_once(first.as_mut()).is_pending());
+            assert!(poll_once(second.as_mut()).is_pending());
+            thread::spawn(move || drop(first))
+        };
+        drop(guard);
+        *block_on(second).unwrap() += 1;
+        leaving.join().unwrap();
+        assert_eq!(*lock.try_lock().unwrap(), 1);
+        assert_eq!(lock.statistics().tasks_waiting, 0);
+    });
+}
+
+fn own(lock: &loom::sync::Arc<Mutex<i32>>) -> impl Future<Output = ()> + Send + use<> {
+    let lock = lock.clone();
+    async move { drop(lock.lock().await) }
+}
+
+/// Three threads that take and give a lock: it ends free, by way of the line or not.
+pub fn lock_by_three() {
+    loom::model(|| {
+        let lock = loom::sync::Arc::new(Mutex::new(0));
+        let others: Vec<_> = (0..2).map(|_| spawn_with(&lock, |lock| *block_on(lock.lock()).unwrap() += 1)).collect();
+        *block_on(lock.lock()).unwrap() += 1;
+        for other in others {
+            other.join().unwrap();
+        }
+        assert_eq!(*lock.try_lock().unwrap(), 3);
+    });
+}
+
+/// Permits come back one by one to one who wants two, and one who wants one stands behind; the first may go away.
+pub fn permits_come_back_against_dropped_wait() {
+    loom::model(|| {
+        let semaphore = loom::sync::Arc::new(Semaphore::new(2));
+        let (one, two) = (semaphore.try_acquire().unwrap(), semaphore.try_acquire().unwrap());
+        let leaving = {
+            let semaphore = semaphore.clone();
+            let mut many = Box::pin(async move { drop(semaphore.acquire_many(2).await) });
+            assert!(poll_once(many.as_mut()).is_pending());
+            thread::spawn(move || drop(many))
+        };
+        let few = spawn_with(&semaphore, |semaphore| drop(block_on(semaphore.acquire())));
+        drop(one);
+        drop(two);
+        leaving.join().unwrap();
+        few.join().unwrap();
+        assert_eq!(semaphore.available(), 2);
+    });
+}
+
+/// Two readers are let in, one by one, while another has gone already: the permits are all there in the end.
+pub fn readers_let_in_against_readers_that_leave() {
+    loom::model(|| {
+        let lock = loom::sync::Arc::new(RwLock::new(0));
+        let writer = lock.try_write().unwrap();
+        let reading: Vec<_> = (0..2).map(|_| spawn_with(&lock, |lock| drop(block_on(lock.read()).unwrap()))).collect();
+        drop(writer);
+        for reader in reading {
+            reader.join().unwrap();
+        }
+        assert!(lock.try_write().is_ok());
     });
 }
 

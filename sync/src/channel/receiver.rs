@@ -2,11 +2,12 @@
 
 use super::state::{self, State};
 use super::{Channel, ChannelStatistics, Parcel, RECEIVERS, RecvError, SENDERS, TryRecvError};
+use crate::thread;
 use futures_core::Stream;
 use pin_project_lite::pin_project;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use trioxide_runtime::lowlevel::poll_checkpoint;
 use trioxide_runtime::lowlevel::primitives::Arc;
@@ -77,6 +78,21 @@ impl<T> Receiver<T> {
     #[inline]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
         state::receive(&mut self.channel.lock())
+    }
+
+    /// As [`recv`](Receiver::recv), for a plain thread, which it blocks; it stands in the same line.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Receiver::recv).
+    ///
+    /// # Panics
+    ///
+    /// In a task.
+    pub fn blocking_recv(&self) -> Result<T, RecvError> {
+        let mut receiving = pin!(self.recv());
+        let received = poll_fn(|cx| receiving.as_mut().poll_through(cx));
+        thread::wait("Receiver::blocking_recv", "Receiver::recv", received)
     }
 
     /// The messages as a [`Stream`], which ends when the channel is closed and empty.
@@ -159,6 +175,17 @@ impl<T> Future for Receiving<'_, T> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if !self.waiter.has_entered() {
+            ready!(poll_checkpoint(cx, "Receiver::recv"));
+        }
+        self.poll_through(cx)
+    }
+}
+
+impl<T> Receiving<'_, T> {
+    /// Past the checkpoint.
+    #[inline]
+    fn poll_through(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>> {
         let mut waiter = self.project().waiter;
         let channel = waiter.lot();
         if waiter.has_entered() {
@@ -169,7 +196,6 @@ impl<T> Future for Receiving<'_, T> {
                 None => state::receive(&mut channel.lock()).map_err(|_| RecvError),
             });
         }
-        ready!(poll_checkpoint(cx, "Receiver::recv"));
         let mut channel = channel.lock();
         match state::receive(&mut channel) {
             Ok(value) => Poll::Ready(Ok(value)),

@@ -2,10 +2,11 @@
 
 use super::state::{self, State};
 use super::{Channel, ChannelStatistics, Parcel, RECEIVERS, SENDERS, SendError, TrySendError};
+use crate::thread;
 use pin_project_lite::pin_project;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use trioxide_runtime::lowlevel::Waiter;
 use trioxide_runtime::lowlevel::poll_checkpoint;
@@ -79,6 +80,51 @@ impl<T> Sender<T> {
         state::send(&mut self.channel.lock(), value)
     }
 
+    /// Sends `value` in any case, as into a ring: if there is no room, the oldest message is taken out to make it, and comes back. Works in a run and outside, on any thread. Sends that wait go on waiting.
+    ///
+    /// In a rendezvous where nobody waits to receive it is `value` itself that comes back.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] with the value when all receivers are gone.
+    ///
+    /// ```
+    /// use trioxide_sync::channel;
+    ///
+    /// let (sender, receiver) = channel::bounded(2);
+    /// assert_eq!(sender.force_send(1), Ok(None));
+    /// assert_eq!(sender.force_send(2), Ok(None));
+    /// assert_eq!(sender.force_send(3), Ok(Some(1)));
+    /// assert_eq!((receiver.try_recv(), receiver.try_recv()), (Ok(2), Ok(3)));
+    /// ```
+    pub fn force_send(&self, value: T) -> Result<Option<T>, SendError<T>> {
+        state::force_send(&mut self.channel.lock(), value)
+    }
+
+    /// As [`send`](Sender::send), for a plain thread, which it blocks; it stands in the same line.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Sender::send).
+    ///
+    /// # Panics
+    ///
+    /// In a task.
+    ///
+    /// ```
+    /// use trioxide_runtime::{blocking, join, run};
+    /// use trioxide_sync::channel;
+    ///
+    /// let (sender, receiver) = channel::bounded(0);
+    /// let (sent, received) = run(async { join!(blocking(move || sender.blocking_send(1)), receiver.recv()) });
+    /// assert_eq!((sent, received), (Ok(()), Ok(1)));
+    /// ```
+    pub fn blocking_send(&self, value: T) -> Result<(), SendError<T>> {
+        let mut sending = pin!(self.send(value));
+        let sent = poll_fn(|cx| sending.as_mut().poll_through(cx));
+        thread::wait("Sender::blocking_send", "Sender::send", sent)
+    }
+
     /// Whether all receivers are gone, so that nothing can be sent any more.
     pub fn is_closed(&self) -> bool {
         !self.channel.lock().has_receivers()
@@ -143,6 +189,17 @@ impl<T> Future for Sending<'_, T> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if !self.waiter.has_entered() {
+            ready!(poll_checkpoint(cx, "Sender::send"));
+        }
+        self.poll_through(cx)
+    }
+}
+
+impl<T> Sending<'_, T> {
+    /// Past the checkpoint.
+    #[inline]
+    fn poll_through(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError<T>>> {
         let this = self.project();
         if this.waiter.has_entered() {
             let parcel = ready!(this.waiter.poll(cx));
@@ -151,7 +208,6 @@ impl<T> Future for Sending<'_, T> {
                 Some(value) => Err(SendError(value)),
             });
         }
-        ready!(poll_checkpoint(cx, "Sender::send"));
         let value = this.value.take().expect("`Sender::send` was polled again after it had finished");
         let mut channel = this.waiter.lot().lock();
         match state::send(&mut channel, value) {

@@ -11,7 +11,7 @@
 //!
 //! Nothing of type `T` is dropped in here: what that runs may use the same channel.
 
-use super::{Channel, Parcel, RECEIVERS, SENDERS, TryRecvError, TrySendError};
+use super::{Channel, Parcel, RECEIVERS, SENDERS, SendError, TryRecvError, TrySendError};
 use std::collections::VecDeque;
 use trioxide_runtime::lowlevel::Locked;
 
@@ -110,6 +110,28 @@ pub(super) fn send<T>(channel: &mut LockedChannel<'_, T>, value: T) -> Result<()
         return Ok(());
     }
     Err(TrySendError::Full(value))
+}
+
+/// Sends without waiting; if there is no room the oldest message makes it, and is what comes back. So does the value itself if there is no room for any.
+pub(super) fn force_send<T>(channel: &mut LockedChannel<'_, T>, value: T) -> Result<Option<T>, SendError<T>> {
+    match send(channel, value) {
+        Ok(()) => Ok(None),
+        Err(TrySendError::Closed(value)) => Err(SendError(value)),
+        Err(TrySendError::Full(value)) => {
+            let oldest = match channel.returned.pop_front() {
+                Some((_, oldest)) => Some(oldest),
+                None => channel.buffer.pop_front(),
+            };
+            // C2: there are as many as before. With none there is a rendezvous that nobody waits at.
+            match oldest {
+                Some(oldest) => {
+                    channel.push(value);
+                    Ok(Some(oldest))
+                }
+                None => Ok(Some(value)),
+            }
+        }
+    }
 }
 
 /// Takes the oldest message if there is one.

@@ -3,6 +3,7 @@
 #[path = "../suite/common.rs"]
 mod common;
 
+mod channels;
 mod limits;
 mod locks;
 mod lots;

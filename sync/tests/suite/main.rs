@@ -5,6 +5,7 @@ mod common;
 mod channel;
 mod channel_cancel;
 mod channel_close;
+mod channel_kinds;
 mod channel_stress;
 mod event;
 mod futurelock;

@@ -1,0 +1,298 @@
+//! Each message to each receiver: [`broadcast()`].
+
+use super::SendError;
+use super::news::{Newer, News, NewsLot, WAITERS, tell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc as Shared;
+use trioxide_runtime::lowlevel::Lot;
+use trioxide_runtime::lowlevel::primitives::Arc;
+
+/// A channel on which each receiver gets each message that is sent after it was made. A send never waits: of a receiver that is more than `capacity` messages behind the oldest are dropped, and it is told
+/// how many ([`RecvError::Lagged`]).
+///
+/// # Panics
+///
+/// If `capacity` is zero.
+///
+/// ```
+/// use trioxide_runtime::run;
+/// use trioxide_sync::channel::{self, broadcast::RecvError};
+///
+/// run(async {
+///     let (sender, mut one) = channel::broadcast(2);
+///     let mut two = sender.subscribe();
+///     sender.send("a").unwrap();
+///     assert_eq!(one.recv().await, Ok("a"));
+///     sender.send("b").unwrap();
+///     sender.send("c").unwrap();
+///     assert_eq!(two.recv().await, Err(RecvError::Lagged(1))); // it has missed "a"
+///     assert_eq!(two.recv().await, Ok("b"));
+///     assert_eq!(one.recv().await, Ok("b"));
+/// });
+/// ```
+pub fn broadcast<T: Clone>(capacity: usize) -> (Sender<T>, Receiver<T>) {
+    assert!(
+        capacity > 0,
+        "trioxide: `broadcast` with a capacity of 0; nothing could be received from it, it needs room for 1 at least"
+    );
+    let state = State { messages: VecDeque::new(), next: 0, capacity, senders: 1, receivers: 1 };
+    let lot = Arc::new(Lot::new(state));
+    (Sender { lot: lot.clone() }, Receiver { lot, next: 0 })
+}
+
+struct State<T> {
+    /// The newest, up to `capacity` of them; the last is number `next - 1`.
+    messages: VecDeque<Shared<T>>,
+    next: u64,
+    capacity: usize,
+    senders: usize,
+    receivers: usize,
+}
+
+impl<T> State<T> {
+    /// The number of the oldest message that is there.
+    fn oldest(&self) -> u64 {
+        self.next - self.messages.len() as u64
+    }
+
+    /// What is there for a receiver that wants message `next`.
+    fn get(&self, next: &mut u64) -> Result<Shared<T>, TryRecvError> {
+        let oldest = self.oldest();
+        if *next < oldest {
+            let missed = oldest - *next;
+            *next = oldest;
+            return Err(TryRecvError::Lagged(missed));
+        }
+        match self.messages.get((*next - oldest) as usize) {
+            Some(message) => {
+                *next += 1;
+                Ok(message.clone())
+            }
+            None if self.senders == 0 => Err(TryRecvError::Closed),
+            None => Err(TryRecvError::Empty),
+        }
+    }
+}
+
+impl<T> News for State<T> {
+    fn version(&self) -> u64 {
+        self.next
+    }
+
+    fn is_open(&self) -> bool {
+        self.senders > 0
+    }
+}
+
+/// Sends on a [`broadcast()`] channel. A clone sends on the same one.
+pub struct Sender<T> {
+    lot: Arc<NewsLot<State<T>>>,
+}
+
+/// Receives from a [`broadcast()`] channel. A clone is at the same place, and goes on by itself.
+pub struct Receiver<T> {
+    lot: Arc<NewsLot<State<T>>>,
+    /// The number of the message that it gets next.
+    next: u64,
+}
+
+/// Why [`recv`](Receiver::recv) has no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecvError {
+    /// It was too slow: so many messages were dropped. The next receive gets the oldest that is there.
+    Lagged(u64),
+    /// All senders are gone, and everything that they sent has been received.
+    Closed,
+}
+
+/// Why [`try_recv`](Receiver::try_recv) has no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TryRecvError {
+    /// There is no message now.
+    Empty,
+    /// As [`RecvError::Lagged`].
+    Lagged(u64),
+    /// As [`RecvError::Closed`].
+    Closed,
+}
+
+impl fmt::Display for RecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lagged(missed) => write!(f, "the receiver was too slow: it has missed {missed} messages"),
+            Self::Closed => f.write_str("the channel is closed and empty: all of its senders have been dropped"),
+        }
+    }
+}
+
+impl fmt::Display for TryRecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("the channel is empty"),
+            Self::Lagged(missed) => RecvError::Lagged(*missed).fmt(f),
+            Self::Closed => RecvError::Closed.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for RecvError {}
+impl std::error::Error for TryRecvError {}
+
+/// What goes on at a [`broadcast()`] channel; a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BroadcastStatistics {
+    /// How many messages are kept, for those who are behind.
+    pub kept: usize,
+    /// How many can be.
+    pub capacity: usize,
+    /// How many were ever sent.
+    pub sent: u64,
+    /// How many handles to send there are.
+    pub senders: usize,
+    /// How many receivers there are.
+    pub receivers: usize,
+    /// How many receives wait for a message.
+    pub tasks_waiting: usize,
+}
+
+fn statistics<T>(lot: &NewsLot<State<T>>) -> BroadcastStatistics {
+    let locked = lot.lock();
+    BroadcastStatistics {
+        kept: locked.messages.len(),
+        capacity: locked.capacity,
+        sent: locked.next,
+        senders: locked.senders,
+        receivers: locked.receivers,
+        tasks_waiting: locked.waiting(WAITERS),
+    }
+}
+
+impl<T> Sender<T> {
+    /// Sends `value` to all receivers that there are; how many. It never waits, and may be called from any thread, in a run or not.
+    ///
+    /// # Errors
+    ///
+    /// The value, when there is no receiver.
+    pub fn send(&self, value: T) -> Result<usize, SendError<T>> {
+        let mut locked = self.lot.lock();
+        if locked.receivers == 0 {
+            drop(locked);
+            return Err(SendError(value));
+        }
+        let dropped = if locked.messages.len() == locked.capacity { locked.messages.pop_front() } else { None };
+        locked.messages.push_back(Shared::new(value));
+        locked.next += 1;
+        let (version, receivers) = (locked.next, locked.receivers);
+        drop(locked);
+        drop(dropped); // Whatever its `Drop` does, not under the lock.
+        tell(&self.lot, version);
+        Ok(receivers)
+    }
+
+    /// A new receiver: it gets what is sent from now on.
+    pub fn subscribe(&self) -> Receiver<T> {
+        let mut locked = self.lot.lock();
+        locked.receivers += 1;
+        Receiver { lot: self.lot.clone(), next: locked.next }
+    }
+
+    /// What goes on here at the moment.
+    pub fn statistics(&self) -> BroadcastStatistics {
+        statistics(&self.lot)
+    }
+}
+
+impl<T: Clone> Receiver<T> {
+    /// Receives the next message; waits while there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Lagged`] if it has missed some; [`RecvError::Closed`] at the end.
+    ///
+    /// # Cancellation
+    ///
+    /// A checkpoint, also if there is a message. A cancelled receive has taken nothing: the message is there for the next one.
+    ///
+    /// # Panics
+    ///
+    /// When polled outside a run.
+    pub async fn recv(&mut self) -> Result<T, RecvError> {
+        // It is its own error that says why there will be none.
+        let _ = Newer::than(self.next, &self.lot, Some("broadcast::Receiver::recv")).await;
+        match self.try_recv() {
+            Ok(value) => Ok(value),
+            Err(TryRecvError::Lagged(missed)) => Err(RecvError::Lagged(missed)),
+            Err(TryRecvError::Empty | TryRecvError::Closed) => Err(RecvError::Closed),
+        }
+    }
+
+    /// Receives the next message if there is one. Works in a run and outside.
+    ///
+    /// # Errors
+    ///
+    /// [`TryRecvError`].
+    pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
+        let message = self.lot.lock().get(&mut self.next)?;
+        // Without the lock: the clone is the user's code.
+        Ok(Shared::try_unwrap(message).unwrap_or_else(|message| T::clone(&message)))
+    }
+}
+
+impl<T> Receiver<T> {
+    /// What goes on here at the moment.
+    pub fn statistics(&self) -> BroadcastStatistics {
+        statistics(&self.lot)
+    }
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        self.lot.lock().senders += 1;
+        Self { lot: self.lot.clone() }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        let last = {
+            let mut locked = self.lot.lock();
+            locked.senders -= 1;
+            locked.senders == 0
+        };
+        if last {
+            // Nobody begins to wait any more.
+            self.lot.notify_all(WAITERS);
+        }
+    }
+}
+
+impl<T> Clone for Receiver<T> {
+    fn clone(&self) -> Self {
+        self.lot.lock().receivers += 1;
+        Self { lot: self.lot.clone(), next: self.next }
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        let mut locked = self.lot.lock();
+        locked.receivers -= 1;
+        let unread = (locked.receivers == 0).then(|| std::mem::take(&mut locked.messages));
+        drop(locked);
+        drop(unread);
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("broadcast::Sender").field("statistics", &self.statistics()).finish()
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("broadcast::Receiver").field("statistics", &self.statistics()).finish()
+    }
+}
