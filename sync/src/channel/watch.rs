@@ -166,10 +166,10 @@ impl<T> Receiver<T> {
 
     /// The value at the moment, which counts as seen from now on.
     pub fn borrow_and_update(&mut self) -> Ref<'_, T> {
-        // The value first: if it changes in between, that is seen once more.
-        let version = self.shared.lot.lock().version;
-        self.seen = version;
-        self.shared.read()
+        // The version while the value is locked: so it is that of this value.
+        let value = self.shared.read();
+        self.seen = self.shared.lot.lock().version;
+        value
     }
 
     /// Whether there has been a change since what was seen last.
@@ -212,8 +212,8 @@ impl<T> Receiver<T> {
     pub async fn wait_for(&mut self, mut wanted: impl FnMut(&T) -> bool) -> Result<Ref<'_, T>, RecvError> {
         std::future::poll_fn(|cx| poll_checkpoint(cx, "watch::Receiver::wait_for")).await;
         loop {
-            self.seen = self.shared.lot.lock().version;
             let value = self.shared.read();
+            self.seen = self.shared.lot.lock().version;
             if wanted(&value) {
                 return Ok(value);
             }
