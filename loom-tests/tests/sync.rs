@@ -36,4 +36,5 @@ models! {
     lock_by_three
     permits_come_back_against_dropped_wait
     readers_let_in_against_readers_that_leave
+    a_line_that_empties_while_it_is_served
 }

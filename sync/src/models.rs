@@ -317,6 +317,26 @@ pub fn readers_let_in_against_readers_that_leave() {
     });
 }
 
+/// Two wait for permits; while they are served one goes away and the other one is through: whoever served them finds an empty line, in which nothing is his to settle.
+pub fn a_line_that_empties_while_it_is_served() {
+    loom::model(|| {
+        let semaphore = loom::sync::Arc::new(Semaphore::new(2));
+        let both = semaphore.try_acquire_many(2).unwrap();
+        let (one, two) = (semaphore.clone(), semaphore.clone());
+        let mut stays = Box::pin(async move { drop(one.acquire().await) });
+        let mut leaves = Box::pin(async move { drop(two.acquire().await) });
+        assert!(poll_once(stays.as_mut()).is_pending());
+        assert!(poll_once(leaves.as_mut()).is_pending());
+        let others = thread::spawn(move || {
+            drop(leaves);
+            block_on(stays);
+        });
+        drop(both);
+        others.join().unwrap();
+        assert_eq!(semaphore.available(), 2);
+    });
+}
+
 fn spawn_with<T: Send + Sync + 'static>(
     shared: &loom::sync::Arc<T>,
     act: impl FnOnce(&T) + Send + 'static,
