@@ -190,3 +190,50 @@ fn refuses_to_enter_twice() {
     waiter.as_mut().enter(&mut f.lot.lock(), 0, 0, waker);
     waiter.as_mut().enter(&mut f.lot.lock(), 1, 0, waker);
 }
+
+/// A waiter that is offered something waits on, in another queue, without its waker; it finds out, and may go back to its place.
+#[test]
+fn an_offer_moves_the_first_and_can_be_taken_back() {
+    let f = Fixture::new();
+    let mut waiters: Vec<_> = (0..3).map(|_| Box::pin(Waiter::new(&f.lot))).collect();
+    for (number, waiter) in waiters.iter_mut().enumerate() {
+        f.enter(waiter.as_mut(), 0, number as u32);
+    }
+    assert_eq!(f.lot.lock().front(0).copied(), Some(0));
+    let offered = f.lot.lock().offer(0, 1, |payload| *payload);
+    let (number, waker) = offered.unwrap();
+    assert_eq!((number, f.waiting(), f.woken()), (0, [2, 1], 0));
+    waker.unwrap().wake();
+    assert_eq!((f.woken(), waiters[0].queue(&f.lot.lock())), (1, Some(1)));
+    // Back before those with a higher number.
+    waiters[0].as_mut().move_before(&mut f.lot.lock(), 0, |payload| *payload > 0);
+    assert_eq!(f.waiting(), [3, 0]);
+    let waker = f.waker();
+    assert_eq!(waiters[0].as_mut().renew(&mut f.lot.lock(), &waker, |payload| *payload), Some(0));
+    assert_eq!(std::iter::from_fn(|| f.notify(0, 9)).collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!((waiters[0].queue(&f.lot.lock()), f.woken()), (None, 4));
+}
+
+#[test]
+fn one_is_relocated_by_its_payload_and_withdrawn_under_the_lock() {
+    let f = Fixture::new();
+    let mut waiters: Vec<_> = (0..3).map(|_| Box::pin(Waiter::new(&f.lot))).collect();
+    for (number, waiter) in waiters.iter_mut().enumerate() {
+        f.enter(waiter.as_mut(), 0, number as u32);
+    }
+    assert!(f.lot.lock().relocate(0, 1, |payload| *payload == 1));
+    assert!(!f.lot.lock().relocate(0, 1, |payload| *payload == 1));
+    assert_eq!(f.waiting(), [2, 1]);
+    let mut seen = vec![];
+    f.lot.lock().each(0, |payload| seen.push(*payload));
+    assert_eq!(seen, [0, 2]);
+    assert_eq!(waiters[1].as_mut().withdraw_from(&mut f.lot.lock()), Some(1));
+    assert_eq!(waiters[1].as_mut().withdraw_from(&mut f.lot.lock()), None);
+    assert!(!waiters[1].has_entered());
+    assert_eq!(f.waiting(), [2, 0]);
+    // In the middle of a queue, and at its end.
+    f.enter(waiters[1].as_mut(), 1, 1);
+    waiters[1].as_mut().move_before(&mut f.lot.lock(), 0, |payload| *payload == 2);
+    waiters[0].as_mut().move_before(&mut f.lot.lock(), 0, |_| false);
+    assert_eq!(std::iter::from_fn(|| f.notify(0, 9)).collect::<Vec<_>>(), [1, 2, 0]);
+}
