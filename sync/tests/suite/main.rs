@@ -9,6 +9,7 @@ mod channel_kinds;
 mod channel_stress;
 mod event;
 mod futurelock;
+mod linear;
 mod meeting;
 mod mutex;
 mod oneshot;
