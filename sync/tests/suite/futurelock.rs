@@ -166,6 +166,40 @@ fn a_wait_whose_task_has_ended_holds_nobody_up() {
     });
 }
 
+/// As above, but the lock is handed over in the very last turn of the task, which does not count: it began before. With a handle of the task, one that is awaited, and none.
+#[test]
+fn a_wait_that_is_handed_the_lock_in_the_last_turn_of_its_task_holds_nobody_up() {
+    on_each(WORKERS, async || {
+        for handle in 0..3 {
+            let lock = Arc::new(Mutex::new(()));
+            let (sender, receiver) = channel::oneshot();
+            nursery(async |n| {
+                let lock = lock.clone();
+                let task = n.spawn(async move {
+                    let guard = lock.lock().await.unwrap();
+                    let mut wait = lock.clone().lock_owned().boxed();
+                    assert!(poll!(wait.as_mut()).is_pending());
+                    sender.send(wait).unwrap_or_else(|_| panic!("the receiver is there"));
+                    drop(guard);
+                });
+                match handle {
+                    0 => drop(task),
+                    1 => task.await.unwrap(),
+                    _ => {
+                        checkpoint().await;
+                        checkpoint().await;
+                        drop(task);
+                    }
+                }
+            })
+            .await;
+            let orphan = receiver.await.unwrap();
+            drop(lock.lock().await.unwrap());
+            drop(orphan.await.unwrap());
+        }
+    });
+}
+
 /// Permits, too: those of one who does not claim them go to those behind.
 #[test]
 fn permits_of_a_semaphore_pass_over_an_unpolled_future() {
