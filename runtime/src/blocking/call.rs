@@ -24,7 +24,7 @@ use crate::nursery::pass_up;
 use crate::primitives::Mutex;
 use crate::scope::Node;
 use crate::scope::guard::Settled;
-use crate::scope::node::flag::HOLDER;
+use crate::scope::node::flag::{HOLDER, OCCUPIED};
 use crate::task::{self, Header};
 
 /// How a call is made.
@@ -178,7 +178,7 @@ where
     let Options { token, name, abandon } = options;
     let place = context::place("blocking");
     let (task, runtime) = (place.task, place.runtime);
-    let node = Node::attached(if abandon { 0 } else { HOLDER }, place);
+    let node = Node::attached(if abandon { 0 } else { HOLDER | OCCUPIED }, place);
     node.set_owner(cx.waker());
     // SAFETY: our task is being polled, so its run has not ended.
     let runtime = unsafe { runtime.as_ref() };
@@ -202,6 +202,7 @@ where
     match runtime.pool.threads().submit(job) {
         Ok(ticket) => Running { node, host, slot, ticket, abandon },
         Err(error) => {
+            node.clear(OCCUPIED);
             node.detach();
             panic!(
                 "trioxide: `blocking` found no thread: {error}; lower the number of threads of the process, or raise its limit"
@@ -247,16 +248,24 @@ where
 
     fn deliver(mut self: Box<Self>) {
         contain::drop_value(self.token.take());
-        {
+        let future_is_gone = {
             let mut slot = self.slot.lock();
-            if !slot.is_gone()
-                && let Some(result) = self.result.take()
-            {
-                *slot = Slot::Full(result);
+            match self.result.take_if(|_| !slot.is_gone()) {
+                Some(result) => {
+                    // First: a future that has its value leaves the tree at once.
+                    self.node.clear(OCCUPIED);
+                    *slot = Slot::Full(result);
+                    false
+                }
+                None => true,
             }
-        }
-        self.discard();
+        };
         self.node.notify_owner();
+        if future_is_gone {
+            self.discard();
+            self.node.clear(OCCUPIED);
+            self.node.leave_if_done();
+        }
         // The task's token goes last, with `self`.
     }
 }

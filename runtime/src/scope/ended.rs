@@ -14,7 +14,7 @@ use crate::context;
 impl ScopeHandle {
     /// Waits until the scope and all in it have ended: nothing of it runs any more, and no clean-up is left to do.
     ///
-    /// That includes children of nurseries that were dropped half-way. A scope that was dropped without having been entered has ended, too. What
+    /// That includes children of nurseries and closures of blocking calls that were dropped half-way. A scope that was dropped without having been entered has ended, too. What
     /// was forgotten (`mem::forget`) ends with its task.
     ///
     /// # Cancellation

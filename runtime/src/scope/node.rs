@@ -10,7 +10,8 @@
 //!
 //! The end of a node: its future is gone (`active` is cleared), nothing is left below it in its task, and if it is a nursery, all of its
 //! children have ended. Then it leaves the tree, once (`GONE`), and whoever waits for its end is told. So a nursery that was dropped
-//! half-way stays linked until it is empty, and holds what is around it in the tree; the end of a scope is the end of everything in it.
+//! half-way stays linked until it is empty, as does a call on the thread pool until its closure has returned (`OCCUPIED`), and holds what is around it in
+//! the tree; the end of a scope is the end of everything in it.
 //!
 //! Invariants:
 //! - **N1** `links` and `linked` belong to the lists of the parent, and are used under the parent's lock. A list owns one reference to each node in it, and
@@ -87,6 +88,8 @@ pub(crate) mod flag {
     pub(crate) const BINDS: u32 = 1 << 20;
     /// The node of a nursery: it does not leave the tree before it is `CLOSED`.
     pub(crate) const NURSERY: u32 = 1 << 16;
+    /// A call on the thread pool whose closure has not returned: it does not leave the tree before.
+    pub(crate) const OCCUPIED: u32 = 1 << 6;
     /// Has left the tree, for good; whoever waited for that was told. Set under the node's lock.
     pub(crate) const GONE: u32 = 1 << 17;
     /// A cancel of this node has come to everything below it: another one need not look.
@@ -94,7 +97,7 @@ pub(crate) mod flag {
     /// The scope has dropped its inside.
     pub(crate) const CAUGHT: u32 = 1 << 19;
 }
-use flag::{ATTACHED, CANCELLED, CLOSED, EFFECTIVE, GONE, HOLDING, NURSERY, STOPPING, TASK_ROOT};
+use flag::{ATTACHED, CANCELLED, CLOSED, EFFECTIVE, GONE, HOLDING, NURSERY, OCCUPIED, STOPPING, TASK_ROOT};
 
 /// See the module.
 pub(crate) struct Node {
@@ -353,7 +356,7 @@ impl Node {
     /// Whether the node may leave the tree now: the one who is told so does that, and wakes the waiters.
     fn goes(&self, inner: &mut Inner) -> Option<Vec<Waker>> {
         let flags = self.flags.load(Relaxed);
-        let open = flags & NURSERY != 0 && flags & CLOSED == 0;
+        let open = flags & OCCUPIED != 0 || (flags & NURSERY != 0 && flags & CLOSED == 0);
         if inner.active || open || !inner.scopes.is_empty() || flags & GONE != 0 {
             return None;
         }

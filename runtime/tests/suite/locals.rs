@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use trioxide_runtime::{
-    Nursery, RunVar, Runtime, TreeVar, blocking, checkpoint, move_on_after, nursery, run, sleep_forever, task_local,
+    Nursery, RunVar, Runtime, TreeVar, blocking, checkpoint, local_nursery, move_on_after, nursery, run, sleep_forever,
+    task_local,
 };
 use trioxide_testing::{on_each, on_each_with_clock};
 
@@ -289,5 +290,29 @@ fn a_tree_scope_is_cut_and_dropped_as_any_future() {
         drop(held);
         ended.wait().await;
         assert_eq!(PLACE.try_get(), None);
+    });
+}
+
+#[test]
+fn children_of_a_local_nursery_inherit_what_is_bound_where_they_are_spawned() {
+    on_each(ALL, async || {
+        let dropped = Flag::default();
+        local_nursery(async |n| {
+            NUMBER.sync_scope(1, || {
+                n.spawn(async {
+                    checkpoint().await;
+                    assert_eq!(NUMBER.get(), 1);
+                    NUMBER.scope(2, async { checkpoint().await }).await;
+                    assert_eq!(NUMBER.get(), 1);
+                });
+            });
+            let bound = Arc::new(SetOnDrop(dropped.clone()));
+            SHARED.sync_scope(bound, || drop(n.spawn(a_while())));
+            assert!(!dropped.is_set(), "the child has it");
+            NUMBER.scope(3, async { checkpoint().await }).await;
+            assert!(NUMBER.try_get().is_none(), "the body has its own");
+        })
+        .await;
+        assert!(dropped.is_set());
     });
 }

@@ -2,13 +2,16 @@
 
 use std::future::pending;
 use std::mem::forget;
+use std::pin::pin;
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use crate::common::{ALL, Count, Flag, Gate, a_while, panic_of};
 use futures_util::{join, poll};
 use trioxide_runtime::{
-    CancelScope, CancelSource, ScopeHandle, checkpoint, finally, finally_within, nursery, shield, sleep, sleep_forever,
+    CancelScope, CancelSource, ScopeHandle, blocking, checkpoint, finally, finally_within, nursery, shield, sleep,
+    sleep_forever,
 };
 use trioxide_testing::{on_each, on_each_with_clock};
 
@@ -234,5 +237,40 @@ fn shields_and_deadlines_are_switched_from_other_threads_while_everything_is_can
             threads.into_iter().for_each(|thread| thread.join().unwrap());
             inner_handle.ended().await;
         }
+    });
+}
+
+#[test]
+fn a_blocking_call_whose_future_foreign_code_has_dropped_is_waited_for() {
+    on_each(ALL, async || {
+        let scope = CancelScope::new();
+        let handle = scope.handle();
+        let (go, wait) = mpsc::channel::<()>();
+        let (begun, returned) = (Flag::default(), Flag::default());
+        let (began, closure) = (begun.clone(), returned.clone());
+        nursery(async |n| {
+            n.spawn(async move {
+                let inside = async {
+                    let mut call = Box::pin(blocking(move || {
+                        wait.recv().unwrap();
+                        closure.set();
+                    }));
+                    assert!(poll!(&mut call).is_pending());
+                    drop(call);
+                    began.set();
+                };
+                assert!(scope.run(inside).await.is_ok());
+            });
+            begun.wait().await;
+            let mut ended = pin!(handle.cancel_and_wait("gone?"));
+            for _ in 0..100 {
+                assert!(poll!(ended.as_mut()).is_pending());
+                checkpoint().await;
+            }
+            go.send(()).unwrap();
+            ended.await;
+            assert!(returned.is_set());
+        })
+        .await;
     });
 }

@@ -6,6 +6,7 @@ use std::task::Waker;
 
 use super::ready::{Entry, Ready};
 use crate::combine::Branch;
+use crate::local::Locals;
 use crate::primitives::Mutex;
 use crate::scope::Node;
 
@@ -26,6 +27,8 @@ struct Inbox<C> {
 /// A child that was spawned.
 pub(super) struct Child<C> {
     pub(super) branch: Branch<C>,
+    /// What was bound to task locals where it was spawned.
+    pub(super) locals: Locals,
     pub(super) name: Option<Arc<str>>,
     pub(super) at: &'static Location<'static>,
 }

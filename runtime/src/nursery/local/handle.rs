@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::children::{Child, Core};
 use super::task::{Giver, LocalTask};
 use crate::combine::Branch;
+use crate::local::Locals;
 use crate::nursery::handle::closed;
 use crate::nursery::{Closed, TaskOutput};
 use crate::scope::{CancelReason, ScopeHandle};
@@ -59,7 +60,7 @@ macro_rules! handle {
             /// Starts `future` as a child. It runs in the task that opened the nursery, and begins after the next suspension of who is running there.
             ///
             /// An error that it returns cancels the nursery and comes out of it; so does a panic. A child spawned into a cancelled nursery starts,
-            /// and is cut at its first suspension.
+            /// and is cut at its first suspension. What is bound to task locals where it is spawned, the child inherits.
             ///
             /// # Panics
             ///
@@ -114,7 +115,7 @@ macro_rules! handle {
                 }
                 let (task, giver, node) = LocalTask::new();
                 let inside: $future<'env, E> = Box::pin(run_child(future, giver));
-                let refused = self.core.add(Child { branch: Branch::on(node, inside), name, at });
+                let refused = self.core.add(Child { branch: Branch::on(node, inside), locals: Locals::current(), name, at });
                 if refused.is_err() {
                     // Closed meanwhile, by another thread: as if it had been spawned just before, and cut.
                     drop(refused);

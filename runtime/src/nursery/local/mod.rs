@@ -204,7 +204,12 @@ where
         }
         let mut panic = catch_unwind(AssertUnwindSafe(|| this.body.set(None))).err();
         let mut drop_child = |child: Child<C>| {
-            let worse = catch_unwind(AssertUnwindSafe(|| drop(child))).err();
+            let Child { branch, locals, .. } = child;
+            let worse = catch_unwind(AssertUnwindSafe(|| {
+                locals.enter(|| drop(branch));
+                drop(locals);
+            }))
+            .err();
             match &panic {
                 None => panic = worse,
                 Some(_) => cell::drop_payload(worse),
@@ -302,9 +307,14 @@ where
             return false;
         }
         let Running { child, waker, .. } = running;
-        if let Poll::Ready(ended) = Pin::new(&mut child.branch).poll(&mut Context::from_waker(waker)) {
+        let Child { branch, locals, .. } = child;
+        let polled = locals.enter(|| Pin::new(branch).poll(&mut Context::from_waker(waker)));
+        if let Poll::Ready(ended) = polled {
             let Some(Running { child, .. }) = this.children.remove(entry.key) else { return true };
             this.report.child(&this.core.node, ended, &child);
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(child))) {
+                this.report.panicked(&this.core.node, panic); // Of a local.
+            }
             this.core.child_ended();
         }
         true
