@@ -10,8 +10,11 @@
 //!   lay down the last time.
 //! - **Y2** A worker that runs a task after it was woken from outside (claimed, or by an event of the driver; not by a timer) stirs: if
 //!   there is no sentry but there is a sleeper, it wakes one, which finds nothing, lies down again and is a sentry by Y1.
+//! - **Y3** A worker that got up by itself, for a timer, stirs when the task that it polls puts another into its slot: that would wait for the end of
+//!   the poll.
 //!
-//! So a periodic timer costs one wake-up per tick, and what blocks its worker out of such a tick is seen only at the next event.
+//! So a periodic timer whose task wakes nobody costs one wake-up per tick. What such a task leaves in the driver and in the wheel, if it blocks its worker, is
+//! seen only at the next event.
 //!
 //! **No worker runs unwatched** but for that. Let X stir while S, the last sentry, ceases to be one. S counts itself out (at its `leave`), lies down (an
 //! SeqCst change of `Idle`) and asks whether all sleep; X gets up (another), fences and reads the count. If X reads S still counted, then X was up before S

@@ -40,6 +40,8 @@ pub(crate) struct Worker {
     seen_stirs: Seen,
     /// Woken from outside, and has not run anything since (`sentry` Y2).
     woken: Cell<bool>,
+    /// Up by itself, and nobody was asked to watch it since (`sentry` Y3).
+    unwatched: Cell<bool>,
     /// See `watch::stall`.
     lull: Lull,
     /// Memory of tasks.
@@ -70,6 +72,7 @@ impl Worker {
             random: Cell::new(seed),
             seen_stirs: Seen::default(),
             woken: Cell::new(false),
+            unwatched: Cell::new(false),
             lull: Lull::default(),
             shelves,
             kept,
@@ -164,6 +167,8 @@ impl Worker {
             if notify {
                 self.shared.notify();
             }
+        } else if self.unwatched.get() && context::in_task() {
+            self.ask_for_a_sentry(); // The task that is being polled may go on for long.
         }
     }
 
@@ -261,7 +266,14 @@ impl Worker {
     /// About to run something: sees to it that this worker is watched.
     #[inline]
     fn stir(&self) {
-        if NAPS && self.woken.take() && self.shared.sentries.stir(&self.shared.idle) {
+        if self.woken.take() {
+            self.ask_for_a_sentry();
+        }
+    }
+
+    fn ask_for_a_sentry(&self) {
+        self.unwatched.set(false);
+        if NAPS && self.shared.sentries.stir(&self.shared.idle) {
             self.shared.wake_one();
         }
     }
@@ -360,7 +372,10 @@ impl Worker {
     /// Up again; `unparked`: the token of whoever claimed this worker is used up.
     fn rise(&self, unparked: bool) -> Mode {
         match self.shared.idle.rise(self.index) {
-            Risen::ByItself => Mode::Running,
+            Risen::ByItself => {
+                self.unwatched.set(true);
+                Mode::Running
+            }
             Risen::Claimed => {
                 // Up by itself just as it was claimed: its claimer may not have counted it as searching yet, and unparks it after that.
                 if !unparked {

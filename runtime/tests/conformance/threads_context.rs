@@ -85,9 +85,9 @@ fn c184_during_the_shutdown_the_token_refuses_and_the_host_still_works() {
             let (started, starts) = mpsc::channel();
             thread::spawn(move || {
                 token.run(async move {
-                    started.send(()).unwrap();
                     // Goes on while the run shuts down, and is waited for.
                     let call = blocking(move || {
+                        started.send(()).unwrap();
                         while from_thread::check_cancelled().is_ok() {
                             thread::yield_now();
                         }

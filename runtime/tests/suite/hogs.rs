@@ -30,6 +30,25 @@ fn the_slot_of_a_hog_is_emptied() {
     }
 }
 
+/// Long enough asleep, no worker stands guard any more.
+#[test]
+fn the_slot_of_a_hog_that_a_timer_has_woken_is_emptied() {
+    for &workers in SEVERAL {
+        let runtime = Runtime::builder().workers(workers).build().unwrap();
+        runtime.run(nursery(async |n| {
+            let spawner = n.clone();
+            n.spawn(async move {
+                for _ in 0..3 {
+                    sleep(Duration::from_millis(50)).await;
+                    let (done, hears) = mpsc::channel();
+                    spawner.spawn(async move { done.send(()).unwrap() });
+                    hears.recv().unwrap();
+                }
+            });
+        }));
+    }
+}
+
 #[test]
 fn the_queue_of_a_hog_is_emptied() {
     for &workers in SEVERAL {

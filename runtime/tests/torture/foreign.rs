@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 use std::task::Poll;
 
 use futures_util::StreamExt;
@@ -76,6 +77,7 @@ pub(crate) async fn after(at: Place, polls: u8, fate: Fate, op: Op) -> Result<()
         return result;
     }
     at.frame.excuse();
+    at.frame.late.store(matches!(fate, Fate::DropElsewhere | Fate::Forget), SeqCst);
     match fate {
         Fate::Drop => drop(played),
         Fate::DropElsewhere => helpers::elsewhere(move || {

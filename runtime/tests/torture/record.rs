@@ -16,6 +16,8 @@ pub(crate) struct Frame {
     pub(crate) foreign: AtomicBool,
     /// A `finally` whose clean-up did not come to its end: what its body has ended with is gone.
     pub(crate) swallows: AtomicBool,
+    /// Foreign code has what is below dropped on another thread, or after the run: then its task may have ended, and nobody is left for a panic that waits there.
+    pub(crate) late: AtomicBool,
     /// Nobody may have wanted its value: what it was for was cut, or another one failed.
     pub(crate) unwanted: AtomicBool,
     /// The task that polls what is below since foreign code has moved it there.
@@ -36,6 +38,7 @@ impl Frame {
             task,
             foreign: AtomicBool::new(false),
             swallows: AtomicBool::new(false),
+            late: AtomicBool::new(false),
             unwanted: AtomicBool::new(false),
             moved_to: OnceLock::new(),
             told: AtomicUsize::new(0),
@@ -77,6 +80,10 @@ impl Frame {
     /// Foreign code had to do with it in the same task.
     fn is_foreign_in_task(&self) -> bool {
         self.in_task().any(|frame| frame.foreign.load(SeqCst))
+    }
+
+    fn is_late(&self) -> bool {
+        self.in_task().any(|frame| frame.late.load(SeqCst))
     }
 
     /// The other task that polls this now.
@@ -297,7 +304,7 @@ impl Traced {
             // Another panic came out where this one would have, or where the error would have.
             (Kind::Error, State::Unwound) => frame.has_told_panic(),
             (Kind::Error, State::Lost) => frame.is_foreign() || frame.has_told_panic(),
-            (Kind::Panic, State::Lost | State::Unwound) => frame.has_told_panic(),
+            (Kind::Panic, State::Lost | State::Unwound) => frame.has_told_panic() || frame.is_late(),
         };
         (!fine).then(|| format!("{:?} of {}: {state:?}", self.kind, frame.path()))
     }
