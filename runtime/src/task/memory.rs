@@ -26,7 +26,7 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicPtr, AtomicU32};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
 
 use crate::primitives::Mutex;
 use crate::scheduler::Worker;
@@ -35,7 +35,7 @@ use crate::scheduler::Worker;
 const STEP: usize = 16;
 /// Blocks are this much larger than a multiple of `STEP`: glibc's malloc puts eight bytes of its own before each block, and rounds up to sixteen.
 const OVER: usize = 8;
-const CLASSES: usize = 40;
+const CLASSES: usize = 40; // At most 64: `Depot::filled`.
 /// How many bytes a batch has, about.
 const BATCH_BYTES: usize = 8 << 10;
 /// How many bytes lie in a depot at most.
@@ -221,7 +221,11 @@ impl Shelf {
 }
 
 /// The batches that no worker has. See the module.
-pub(crate) struct Depot(Mutex<Batches>);
+pub(crate) struct Depot {
+    batches: Mutex<Batches>,
+    /// A bit for each class of which there is a batch: who finds none does not lock. Changed under the lock. (A standard atomic: to find a batch too late costs nothing.)
+    filled: AtomicU64,
+}
 
 struct Batches {
     first: [*mut Free; CLASSES],
@@ -233,22 +237,30 @@ unsafe impl Send for Batches {}
 
 impl Depot {
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(Batches { first: [ptr::null_mut(); CLASSES], bytes: 0 }))
+        let batches = Batches { first: [ptr::null_mut(); CLASSES], bytes: 0 };
+        Self { batches: Mutex::new(batches), filled: AtomicU64::new(0) }
     }
 
     /// How many bytes lie here.
     pub(crate) fn bytes(&self) -> usize {
-        self.0.lock().bytes
+        self.batches.lock().bytes
     }
 
     /// A full batch, or null.
     fn take(&self, class: u8) -> *mut Free {
-        let mut batches = self.0.lock();
+        if self.filled.load(Relaxed) & (1 << class) == 0 {
+            return ptr::null_mut();
+        }
+        let mut batches = self.batches.lock();
         let first = batches.first[class as usize];
         if !first.is_null() {
             // SAFETY: B2, under the lock.
-            batches.first[class as usize] = unsafe { (*first).next_batch };
+            let next = unsafe { (*first).next_batch };
+            batches.first[class as usize] = next;
             batches.bytes -= size(class) * per_batch(class) as usize;
+            if next.is_null() {
+                self.filled.fetch_and(!(1 << class), Relaxed);
+            }
         }
         first
     }
@@ -257,12 +269,13 @@ impl Depot {
     fn put(&self, class: u8, batch: NonNull<Free>) {
         let bytes = size(class) * per_batch(class) as usize;
         {
-            let mut batches = self.0.lock();
+            let mut batches = self.batches.lock();
             if batches.bytes + bytes <= DEPOT_BYTES {
                 batches.bytes += bytes;
                 // SAFETY: B2: the batch is ours, and the depot's from here on.
                 unsafe { (*batch.as_ptr()).next_batch = batches.first[class as usize] };
                 batches.first[class as usize] = batch.as_ptr();
+                self.filled.fetch_or(1 << class, Relaxed);
                 return;
             }
         }
