@@ -52,8 +52,9 @@ pub use limiter::{
 pub use local::{LocalKey, LocalScope, RunVar, RunVarToken, TreeScope, TreeVar};
 pub use nursery::{
     AnyError, BodyOutput, Closed, ErrorGroup, Failure, Leaf, Leaves, Limited, LocalNursery, LocalNurserySend,
-    LocalTask, LocalTaskBuilder, Nursery, NurseryError, NurseryStatistics, Origin, Scope, StartError, Started,
-    TaskBuilder, TaskOutput, TrySpawnError, local_nursery, local_nursery_send, nursery, nursery_with,
+    LocalTask, LocalTaskBuilder, Nursery, NurseryError, NurseryStatistics, Origin, Scope, ScopedTaskBuilder,
+    StartError, Started, TaskBuilder, TaskOutput, TrySpawnError, local_nursery, local_nursery_send, nursery,
+    nursery_with,
 };
 pub use portal::{Portal, PortalTask};
 pub use runtime::{Builder, Runtime, run};

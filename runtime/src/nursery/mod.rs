@@ -56,7 +56,7 @@ pub(crate) use kept::{Kept, ordinary};
 pub use limit::{Limited, TrySpawnError};
 pub use local::{LocalNursery, LocalNurserySend, LocalTask, LocalTaskBuilder, local_nursery, local_nursery_send};
 pub use output::{BodyOutput, TaskOutput};
-pub use scoped::{Scope, nursery_with};
+pub use scoped::{Scope, ScopedTaskBuilder, nursery_with};
 pub use start::{StartError, Started};
 pub use statistics::NurseryStatistics;
 

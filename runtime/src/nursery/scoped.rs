@@ -91,11 +91,7 @@ impl<'s, T, E: Send + 'static> Scope<'s, T, E> {
         F::Output: TaskOutput<E>,
         <F::Output as TaskOutput<E>>::Value: Send + 's,
     {
-        // SAFETY: the future and its value are `Send`, and what they borrow for `'s` is `env` (E1).
-        match unsafe { spawn_raw::<F, E>(self.nursery.node(), future, Options::at(Location::caller())) } {
-            Ok(task) => task,
-            Err(_) => closed(),
-        }
+        self.spawn_with(future, Options::at(Location::caller()))
     }
 
     /// As [`Nursery::service`], for a future that may borrow from [`env`](Self::env).
@@ -112,11 +108,7 @@ impl<'s, T, E: Send + 'static> Scope<'s, T, E> {
     {
         let mut options = Options::at(Location::caller());
         options.service = true;
-        // SAFETY: as in `spawn`.
-        match unsafe { spawn_raw::<F, E>(self.nursery.node(), future, options) } {
-            Ok(task) => task,
-            Err(_) => closed(),
-        }
+        self.spawn_with(future, options)
     }
 
     /// As [`Nursery::start`], for a child that may borrow from [`env`](Self::env).
@@ -131,8 +123,51 @@ impl<'s, T, E: Send + 'static> Scope<'s, T, E> {
         Fut: Future + Send + 's,
         Fut::Output: TaskOutput<E>,
     {
-        let options = Options::at(Location::caller());
+        self.start_with(child, Options::at(Location::caller()))
+    }
+
+    /// Names the child that is spawned next: `s.task("reader").spawn(…)`. The name stands in errors, and in the tree of tasks.
+    ///
+    /// ```
+    /// use trioxide_runtime::{NurseryError, nursery_with, run};
+    /// let joined = run(nursery_with("12x".to_owned(), async |s| {
+    ///     let text = s.env();
+    ///     s.task("parser").spawn(async move { text.parse::<u32>().map(drop) });
+    ///     Ok::<_, std::num::ParseIntError>(())
+    /// }));
+    /// let Err(NurseryError::Failed(group)) = joined else { unreachable!() };
+    /// assert!(group.to_string().contains("\"parser\""));
+    /// ```
+    pub fn task(&self, name: impl Into<Arc<str>>) -> ScopedTaskBuilder<'_, 's, T, E> {
+        ScopedTaskBuilder { scope: self, name: name.into(), service: false }
+    }
+
+    #[track_caller]
+    fn spawn_with<F>(&self, future: F, options: Options) -> Task<<F::Output as TaskOutput<E>>::Value>
+    where
+        F: Future + Send + 's,
+        F::Output: TaskOutput<E>,
+        <F::Output as TaskOutput<E>>::Value: Send + 's,
+    {
         // SAFETY: the future and its value are `Send`, and what they borrow for `'s` is `env` (E1).
+        match unsafe { spawn_raw::<F, E>(self.nursery.node(), future, options) } {
+            Ok(task) => task,
+            Err(_) => closed(),
+        }
+    }
+
+    fn start_with<C, F, Fut>(
+        &self,
+        child: F,
+        options: Options,
+    ) -> impl Future<Output = Result<C, StartError<E>>> + use<'s, C, T, E, F, Fut>
+    where
+        C: Send + 's,
+        F: FnOnce(Started<C>) -> Fut,
+        Fut: Future + Send + 's,
+        Fut::Output: TaskOutput<E>,
+    {
+        // SAFETY: as in `spawn_with`.
         unsafe { start_raw(Arc::clone(self.nursery.node()), child, options) }
     }
 
@@ -159,5 +194,63 @@ impl<T, E> Deref for Scope<'_, T, E> {
 impl<T, E> fmt::Debug for Scope<'_, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.nursery.fmt(f)
+    }
+}
+
+/// What a child that borrows is to be before it is spawned: [`Scope::task`].
+#[must_use = "call `spawn` or `start`"]
+pub struct ScopedTaskBuilder<'a, 's, T, E> {
+    scope: &'a Scope<'s, T, E>,
+    name: Arc<str>,
+    service: bool,
+}
+
+impl<'s, T, E: Send + 'static> ScopedTaskBuilder<'_, 's, T, E> {
+    /// Makes it a service: [`Nursery::service`].
+    pub fn service(mut self) -> Self {
+        self.service = true;
+        self
+    }
+
+    /// As [`Scope::spawn`].
+    ///
+    /// # Panics
+    ///
+    /// If the nursery is closed.
+    #[track_caller]
+    pub fn spawn<F>(self, future: F) -> Task<<F::Output as TaskOutput<E>>::Value>
+    where
+        F: Future + Send + 's,
+        F::Output: TaskOutput<E>,
+        <F::Output as TaskOutput<E>>::Value: Send + 's,
+    {
+        let scope = self.scope;
+        scope.spawn_with(future, self.options(Location::caller()))
+    }
+
+    /// As [`Scope::start`].
+    #[track_caller]
+    pub fn start<C, F, Fut>(self, child: F) -> impl Future<Output = Result<C, StartError<E>>> + use<'s, C, T, E, F, Fut>
+    where
+        C: Send + 's,
+        F: FnOnce(Started<C>) -> Fut,
+        Fut: Future + Send + 's,
+        Fut::Output: TaskOutput<E>,
+    {
+        let scope = self.scope;
+        scope.start_with(child, self.options(Location::caller()))
+    }
+
+    fn options(self, at: &'static Location<'static>) -> Options {
+        let mut options = Options::at(at);
+        options.name = Some(self.name);
+        options.service = self.service;
+        options
+    }
+}
+
+impl<T, E> fmt::Debug for ScopedTaskBuilder<'_, '_, T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScopedTaskBuilder").field("name", &self.name).field("service", &self.service).finish()
     }
 }

@@ -11,7 +11,8 @@ use crate::common::{ALL, Count, Flag, Never, SetOnDrop, a_while, blow, errors, p
 use futures_util::future::select;
 use futures_util::poll;
 use trioxide_runtime::{
-    CancelScope, Nursery, Runtime, Scope, checkpoint, nursery, nursery_with, shield, sleep_forever,
+    CancelScope, Nursery, NurseryError, Runtime, Scope, Started, checkpoint, nursery, nursery_with, shield,
+    sleep_forever,
 };
 use trioxide_testing::{CountDrops, DropGuard, on_each};
 
@@ -342,5 +343,28 @@ fn a_nursery_that_lends_runs_inside_a_child() {
             assert!(gone.is_set());
         })
         .await;
+    });
+}
+
+#[test]
+fn named_children_borrow_too() {
+    on_each(ALL, async || {
+        let outcome = nursery_with(Flag::default(), async |s| {
+            let flag = s.env();
+            s.task("server").service().spawn(async move {
+                flag.set();
+                sleep_forever().await;
+                Ok::<(), &str>(())
+            });
+            let ready = s.task("starter").start(async move |started: Started<&Flag>| {
+                started.set(flag);
+                flag.wait().await;
+                Err::<(), _>("no luck")
+            });
+            assert!(ready.await.is_ok());
+            Ok::<_, &str>(())
+        });
+        let Err(NurseryError::Failed(group)) = outcome.await else { panic!("it should have failed") };
+        assert!(group.to_string().contains("\"starter\""), "{group}");
     });
 }
