@@ -127,7 +127,8 @@ impl TreeEntry {
         self.doing.map(|doing| doing.since)
     }
 
-    /// When it will be cancelled, if it is not done by then. A time-out that has never been suspended has none yet.
+    /// When it will be cancelled, if it is not done by then. A time-out that has not waited for anything yet has none, and without
+    /// [`track_tasks`](crate::Builder::track_tasks) is not in the tree at all.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
