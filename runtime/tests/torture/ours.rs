@@ -142,11 +142,7 @@ fn must_have_ended(at: &Place, record: &NurseryRecord) {
 
 async fn try_for_each(at: Place, limit: u8, ops: Vec<Op>) -> Result<(), Bad> {
     let record = hidden(&at);
-    // It counts from its first poll on: `parallel` drops one that the nursery does not take any more.
-    let child = |op| {
-        let (at, record) = (at.clone(), Arc::clone(&record));
-        async move { Child::new(&at, &record, op).future.await }
-    };
+    let child = |op| Child::new(&at, &record, op).future;
     let outcome = parallel::try_for_each(ops, limit.into(), child).await;
     must_have_ended(&at, &record);
     outcome.map_err(|group| Bad(group.into_iter().flat_map(|bad: Bad| bad.0).collect()))

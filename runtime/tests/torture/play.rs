@@ -353,13 +353,20 @@ impl Child {
         Self::of(Arc::clone(&at.task), nursery, played(at))
     }
 
-    /// A child that goes on with what was begun elsewhere.
+    /// Of a nursery that is open: it counts from now on.
+    fn listed_in(self, nursery: &NurseryRecord) -> Self {
+        self.record.list_in(nursery);
+        self
+    }
+
+    /// A child that goes on with what was begun elsewhere. It counts from its first poll on: a nursery that has closed refuses it.
     pub(crate) fn of(record: Arc<TaskRecord>, nursery: &Arc<NurseryRecord>, played: Played) -> Self {
-        nursery.tasks.lock().unwrap().push(Arc::clone(&record));
         let completed = Arc::new(AtomicBool::new(false));
         let (living, done) = (record.begin(), Arc::clone(&completed));
+        let (listed, nursery) = (Arc::clone(&record), Arc::clone(nursery));
         let future = Box::pin(async move {
             let _living = living;
+            listed.list_in(&nursery);
             played.await?;
             done.store(true, SeqCst);
             Ok(())
@@ -406,7 +413,7 @@ async fn open(mut at: Place, opening: Opening) -> Result<(), Bad> {
             at.nursery = Some((s.nursery().clone(), Arc::clone(&record)));
             let mut spawned = Vec::new();
             for op in children {
-                let Child { record, completed, future } = Child::new(&at, &record, op);
+                let Child { record, completed, future } = Child::new(&at, &record, op).listed_in(&record);
                 let lent = s.env();
                 let task = s.spawn(async move {
                     let _borrowing = Borrowing(lent);
@@ -426,7 +433,7 @@ async fn open(mut at: Place, opening: Opening) -> Result<(), Bad> {
             at.nursery = Some((n.clone(), Arc::clone(&record)));
             let mut spawned = Vec::new();
             for op in children {
-                let Child { record, completed, future } = Child::new(&at, &record, op);
+                let Child { record, completed, future } = Child::new(&at, &record, op).listed_in(&record);
                 spawned.push(Spawned { task: n.spawn(future), record, completed });
             }
             let result = in_body(&at, body, waits.then_some(spawned)).await;

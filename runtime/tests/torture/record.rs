@@ -209,6 +209,11 @@ impl TaskRecord {
         Living(Arc::clone(self))
     }
 
+    /// It counts in `nursery`. Twice is as good as once.
+    pub(crate) fn list_in(self: &Arc<Self>, nursery: &NurseryRecord) {
+        nursery.tasks.lock().unwrap().push(Arc::clone(self));
+    }
+
     /// The future is gone, and every nursery that it has opened is empty.
     pub(crate) fn has_ended(&self) -> bool {
         !self.future_lives.load(SeqCst) && self.nurseries.lock().unwrap().iter().all(|nursery| nursery.has_ended())
