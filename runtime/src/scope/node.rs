@@ -329,8 +329,10 @@ impl Node {
         let mut inner = self.inner.lock();
         let taken = inner.deactivate();
         let gone = self.goes(&mut inner);
+        // Its task has ended before, and another one has gone on polling it: who was refused there since.
+        let refused = if gone.is_none() && self.has(GONE) { inner.take_waiters() } else { Vec::new() };
         drop(inner);
-        contain::drop_value(taken); // Outside the lock (N4).
+        contain::drop_value((taken, refused)); // Outside the lock (N4).
         gone.map_or(Retired::Stays, Retired::Gone)
     }
 
