@@ -12,6 +12,7 @@
 //! | `worker` | the loop: next task, search, maintenance, sleep |
 //! | `idle`, `README.md` | who sleeps and who searches; the race and the proof |
 //! | `sentry` | who looks after what a worker in a long poll has left |
+//! | `linger` | what it does for some microseconds before it blocks |
 //! | `parker`, `driver` | where a worker blocks |
 //! | `cpus` | how many workers by default |
 //!
@@ -23,6 +24,8 @@
 pub(crate) mod cpus;
 pub(crate) mod driver;
 pub(crate) mod idle;
+#[cfg(not(loom))]
+mod linger;
 pub(crate) mod parker;
 pub(crate) mod sentry;
 mod worker;

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use super::driver::Driver;
 use crate::primitives::Mutex;
 use crate::primitives::atomic::AtomicU32;
-use crate::primitives::atomic::Ordering::{AcqRel, Acquire};
+use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use crate::primitives::thread::{self, Thread};
 
 const EMPTY: u32 = 0;
@@ -61,6 +61,12 @@ impl Parker {
             }
         }
         self.state.swap(EMPTY, AcqRel) == TOKEN
+    }
+
+    /// Whether `unpark` was called; the token is used up.
+    pub fn take_token(&self) -> bool {
+        // Acquire pairs with `unpark`.
+        self.state.load(Relaxed) == TOKEN && self.state.swap(EMPTY, AcqRel) == TOKEN
     }
 
     /// Waits in the driver until it has something, until `unpark`, at most for `timeout`; whether a token is used up.

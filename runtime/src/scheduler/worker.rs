@@ -12,6 +12,7 @@ use std::time::Duration;
 use crossbeam_deque::Steal;
 
 use super::idle::Risen;
+use super::linger::Linger;
 use super::sentry::{NAP, Seen};
 use super::{How, ID_BLOCK, Queued, Shared, take_ids};
 use crate::context;
@@ -37,6 +38,7 @@ pub(crate) struct Worker {
     lifo_runs: Cell<u32>,
     ids: Cell<(u64, u64)>,
     random: Cell<u32>,
+    linger: Linger,
     seen_stirs: Seen,
     /// Woken from outside, and has not run anything since (`sentry` Y2).
     woken: Cell<bool>,
@@ -70,6 +72,7 @@ impl Worker {
             lifo_runs: Cell::new(0),
             ids: Cell::new((0, 0)),
             random: Cell::new(seed),
+            linger: Linger::new(),
             seen_stirs: Seen::default(),
             woken: Cell::new(false),
             unwatched: Cell::new(false),
@@ -355,7 +358,8 @@ impl Worker {
         let shared = &*self.shared;
         let driver = shared.driver.get().and_then(|driver| Some((driver, shared.at_driver.try_lock()?)));
         let Some((driver, _at_driver)) = driver else {
-            return self.rise(self.remote().parker.park(timeout));
+            let parker = &self.remote().parker;
+            return self.rise(self.linger.wait(parker) || parker.park(timeout));
         };
         shared.driver_holder.store(self.index, Relaxed);
         let unparked = self.remote().parker.park_at(&**driver, timeout);
