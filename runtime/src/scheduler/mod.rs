@@ -1,7 +1,7 @@
 //! The scheduler: workers with a queue each, an inject queue for other threads, and one door through which every task is queued.
 //!
 //! ```text
-//! wake, spawn ─▶ enqueue ─▶ LIFO slot ─▶ (displaced) ─▶ own deque ◀── steal ── other workers
+//! wake, spawn ─▶ enqueue ─▶ LIFO slot ─▶ (displaced) ─▶ own queue, forks ◀── steal ── other workers
 //!                    │                                      ▲
 //!                    └── other threads ─▶ inject queue ─────┘ in batches
 //! ```
@@ -10,15 +10,14 @@
 //! | --- | --- |
 //! | `mod` (here) | what the workers share, and `enqueue`, the one door |
 //! | `worker` | the loop: next task, search, maintenance, sleep |
+//! | `queues` | what a worker has to run, and in which order |
 //! | `idle`, `README.md` | who sleeps and who searches; the race and the proof |
 //! | `sentry` | who looks after what a worker in a long poll has left |
 //! | `linger` | what it does for some microseconds before it blocks |
 //! | `parker`, `driver` | where a worker blocks |
 //! | `cpus` | how many workers by default |
 //!
-//! Order and fairness: a woken task goes into its worker's LIFO slot, so that it runs while its data is warm; after `LIFO_RUNS` tasks from
-//! the slot in a row the queue has its turn. The queue is first in, first out, and a task that yields goes to its end. Every
-//! `MAINTENANCE` tasks a worker looks at the inject queue, the timers and the driver.
+//! Order and fairness: `queues`. Every `MAINTENANCE` tasks a worker looks at the inject queue, the timers and the driver.
 #![allow(unsafe_code)]
 
 pub(crate) mod cpus;
@@ -27,6 +26,7 @@ pub(crate) mod idle;
 #[cfg(not(loom))]
 mod linger;
 pub(crate) mod parker;
+mod queues;
 pub(crate) mod sentry;
 mod worker;
 
@@ -34,7 +34,7 @@ use std::io;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, OnceLock, Weak};
 
-use crossbeam_deque::{Injector, Stealer};
+use crossbeam_deque::Injector;
 use crossbeam_utils::CachePadded;
 
 use crate::blocking::Pool;
@@ -42,7 +42,7 @@ use crate::context;
 use crate::nursery::Kept;
 use crate::primitives::Mutex;
 use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
-use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicUsize, fence};
+use crate::primitives::atomic::{AtomicBool, AtomicUsize, fence};
 use crate::task::memory::{Depot, Shelves};
 use crate::task::{Header, TaskId};
 use crate::time::{Shard, Time};
@@ -50,6 +50,7 @@ use crate::watch::{Counts, Present, Turn, Watch};
 use driver::Driver;
 use idle::Idle;
 use parker::Parker;
+use queues::{Ends, Queues};
 use sentry::Sentries;
 pub(crate) use worker::Worker;
 
@@ -101,8 +102,7 @@ pub(crate) struct Shared {
 
 /// What others may touch of a worker.
 pub(crate) struct Remote {
-    stealer: Stealer<Queued>,
-    lifo: AtomicPtr<Header>,
+    ends: Ends,
     parker: Parker,
     pub(crate) counts: Counts,
     pub(crate) shard: Arc<Shard>,
@@ -123,11 +123,10 @@ fn take_ids(count: u64) -> u64 {
 impl Shared {
     /// The shared part, and the workers to be driven by one thread each.
     pub(crate) fn new(workers: usize, time: Time, pool: Pool, budget: u32) -> (Arc<Self>, Vec<Worker>) {
-        let deques: Vec<_> = (0..workers).map(|_| crossbeam_deque::Worker::new_fifo()).collect();
-        let remotes = deques.iter().map(|deque| {
+        let (queues, ends): (Vec<_>, Vec<_>) = (0..workers).map(|_| Queues::new()).unzip();
+        let remotes = ends.into_iter().map(|ends| {
             CachePadded::new(Remote {
-                stealer: deque.stealer(),
-                lifo: AtomicPtr::new(ptr::null_mut()),
+                ends,
                 parker: Parker::new(),
                 counts: Counts::default(),
                 shard: Arc::default(),
@@ -157,10 +156,10 @@ impl Shared {
             depot: Depot::new(),
             this: this.clone(),
         });
-        let workers = deques
+        let workers = queues
             .into_iter()
             .enumerate()
-            .map(|(index, deque)| Worker::new(Arc::clone(&shared), index, deque))
+            .map(|(index, queues)| Worker::new(Arc::clone(&shared), index, queues))
             .collect();
         (shared, workers)
     }
@@ -356,14 +355,13 @@ impl Shared {
 
     /// How many tasks wait for worker `index`.
     pub(crate) fn queued_at(&self, index: usize) -> usize {
-        let remote = &self.remotes[index];
         let main = index == 0 && self.main_due.load(Relaxed);
-        remote.stealer.len() + usize::from(!remote.lifo.load(Relaxed).is_null()) + usize::from(main)
+        self.remotes[index].ends.len() + usize::from(main)
     }
 
     /// Whether a task waits in some queue.
     fn has_queued(&self) -> bool {
-        !self.inject.is_empty() || self.remotes.iter().any(|remote| !remote.stealer.is_empty())
+        !self.inject.is_empty() || self.remotes.iter().any(|remote| remote.ends.have_queued())
     }
 
     /// Whether nothing here can make a task run, for a worker that has lain down: then only a thread that is not known of can.

@@ -5,27 +5,26 @@
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_deque::Steal;
-
 use super::idle::Risen;
 use super::linger::Linger;
+use super::queues::{Ends, Queues};
 use super::sentry::{NAP, Seen};
 use super::{How, ID_BLOCK, Queued, Shared, take_ids};
 use crate::context;
 use crate::nursery::Kept;
-use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use crate::primitives::atomic::Ordering::{Acquire, Relaxed};
 use crate::task::memory::Shelves;
 use crate::task::{Header, TaskId, cell};
 use crate::watch::{Lull, Verdict};
 
 /// After so many tasks: look at the inject queue first, the timers and the driver. A prime, so that it falls in step with nothing.
 const MAINTENANCE: u32 = 61;
-/// So many tasks in a row may come from the LIFO slot while others wait in the queue.
-const LIFO_RUNS: u32 = 3;
+/// And in between, the oldest fork.
+const OLDEST_FORK: u32 = 30;
 /// In the models of the whole runtime time-outs strike at any moment, and naps would never end; sentries have a model of their own.
 const NAPS: bool = cfg!(not(loom));
 
@@ -33,9 +32,8 @@ const NAPS: bool = cfg!(not(loom));
 pub(crate) struct Worker {
     shared: Arc<Shared>,
     pub(crate) index: usize,
-    deque: crossbeam_deque::Worker<Queued>,
+    queues: Queues,
     ticks: Cell<u32>,
-    lifo_runs: Cell<u32>,
     ids: Cell<(u64, u64)>,
     random: Cell<u32>,
     linger: Linger,
@@ -60,16 +58,15 @@ enum Mode {
 }
 
 impl Worker {
-    pub(super) fn new(shared: Arc<Shared>, index: usize, deque: crossbeam_deque::Worker<Queued>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, index: usize, queues: Queues) -> Self {
         let remote = &shared.remotes[index];
         let (shelves, kept) = (Arc::clone(&remote.shelves), Arc::clone(&remote.kept));
         let seed = fastrand::Rng::with_seed(index as u64).u32(1..);
         Self {
             shared,
             index,
-            deque,
+            queues,
             ticks: Cell::new(0),
-            lifo_runs: Cell::new(0),
             ids: Cell::new((0, 0)),
             random: Cell::new(seed),
             linger: Linger::new(),
@@ -104,7 +101,7 @@ impl Worker {
                 if due {
                     self.kept.give_up();
                     // `main` has its turn before what this worker has queued, and may take long.
-                    if !self.deque.is_empty() || !self.remote().lifo.load(Relaxed).is_null() {
+                    if !self.has_nothing() {
                         self.shared.notify();
                     }
                     self.stir();
@@ -128,7 +125,11 @@ impl Worker {
                 }
                 let ticks = self.ticks.get().wrapping_add(1);
                 self.ticks.set(ticks);
-                let task = if ticks.is_multiple_of(MAINTENANCE) { self.maintain() } else { None };
+                let task = match ticks % MAINTENANCE {
+                    0 => self.maintain(),
+                    OLDEST_FORK => self.queues.pop_oldest_fork(&self.remote().ends),
+                    _ => None,
+                };
                 let task = task.or_else(|| self.next());
                 if task.is_none() && (self.kept.give_up() || ran_main) {
                     continue; // Who has waited for that may be due, or `main` may be again.
@@ -158,26 +159,29 @@ impl Worker {
         if how == How::Spawn {
             self.remote().counts.spawned.add();
         }
-        let slot = &self.remote().lifo;
+        let ends = &self.remote().ends;
         // A task that this worker runs next needs no other: one in the slot, and one that yields when there is nothing else.
-        let (queued, notify) = match how {
-            How::Again => (task.as_ptr(), !self.deque.is_empty() || !slot.load(Relaxed).is_null()),
-            // Acquire and release: the slot is emptied by thieves, too.
-            How::Spawn | How::Wake => (slot.swap(task.as_ptr(), AcqRel), true),
-        };
-        if let Some(queued) = NonNull::new(queued) {
-            self.deque.push(Queued(queued));
-            if notify {
-                self.shared.notify();
+        let notify = match how {
+            How::Again => {
+                let alone = self.has_nothing();
+                self.queues.push_behind(task);
+                !alone
             }
-        } else if self.unwatched.get() && context::in_task() {
+            How::Spawn => {
+                self.queues.push_next(ends, task, context::with_current_task(Header::is_newborn) == Some(true))
+            }
+            How::Wake => self.queues.push_next(ends, task, false),
+        };
+        if notify {
+            self.shared.notify();
+        } else if how != How::Again && self.unwatched.get() && context::in_task() {
             self.ask_for_a_sentry(); // The task that is being polled may go on for long.
         }
     }
 
     /// Queues a task of this runtime behind the others, from the worker's own thread. The caller looks whether a worker is to be woken.
     pub(super) fn push_behind(&self, task: NonNull<Header>) {
-        self.deque.push(Queued(task));
+        self.queues.push_behind(task);
     }
 
     #[inline]
@@ -186,23 +190,13 @@ impl Worker {
     }
 
     fn next(&self) -> Option<Queued> {
-        let runs = self.lifo_runs.get();
-        if runs < LIFO_RUNS
-            && let Some(task) = self.take_lifo(self.index)
-        {
-            self.lifo_runs.set(runs + 1);
-            return Some(task);
-        }
-        self.lifo_runs.set(0);
-        self.deque.pop().or_else(|| self.take_lifo(self.index))
+        self.queues.pop(&self.remote().ends)
     }
 
-    fn take_lifo(&self, of: usize) -> Option<Queued> {
-        let slot = &self.shared.remotes[of].lifo;
-        if slot.load(Relaxed).is_null() {
-            return None;
-        }
-        NonNull::new(slot.swap(ptr::null_mut(), AcqRel)).map(Queued)
+    /// Nothing in the worker's own queues and slot.
+    #[inline]
+    fn has_nothing(&self) -> bool {
+        self.queues.are_empty() && self.remote().ends.slot_is_empty()
     }
 
     /// Looks for a task elsewhere. Leaves the worker searching, unless enough others are.
@@ -217,45 +211,28 @@ impl Worker {
             }
             *mode = Mode::Searching;
         }
-        self.steal(|victim| self.steal_queue(victim)).or_else(|| {
-            // The last pass: what a busy worker has kept to run next.
-            self.steal(|victim| self.take_lifo(victim))
-        })
+        let stolen = self.steal(|victim| self.queues.steal_from(victim));
+        if stolen.is_some() {
+            self.remote().counts.steals.add();
+        }
+        // The last pass: what a busy worker has kept to run next.
+        stolen.or_else(|| self.steal(Ends::take_slot))
     }
 
-    fn steal(&self, from: impl Fn(usize) -> Option<Queued>) -> Option<Queued> {
+    fn steal(&self, from: impl Fn(&Ends) -> Option<Queued>) -> Option<Queued> {
         let workers = self.shared.remotes.len();
         let start = self.random() as usize % workers;
-        (0..workers).map(|offset| (start + offset) % workers).filter(|&victim| victim != self.index).find_map(from)
-    }
-
-    fn steal_queue(&self, victim: usize) -> Option<Queued> {
-        loop {
-            match self.shared.remotes[victim].stealer.steal_batch_and_pop(&self.deque) {
-                Steal::Success(task) => {
-                    self.remote().counts.steals.add();
-                    return Some(task);
-                }
-                Steal::Empty => return None,
-                Steal::Retry => std::hint::spin_loop(),
-            }
-        }
+        let victims = (0..workers).map(|offset| (start + offset) % workers).filter(|&victim| victim != self.index);
+        victims.map(|victim| &self.shared.remotes[victim].ends).find_map(from)
     }
 
     fn take_injected(&self) -> Option<Queued> {
-        loop {
-            match self.shared.inject.steal_batch_and_pop(&self.deque) {
-                Steal::Success(task) => {
-                    // On their way from queue to queue the others could not be seen by a worker that lay down.
-                    if !self.deque.is_empty() {
-                        self.shared.notify();
-                    }
-                    return Some(task);
-                }
-                Steal::Empty => return None,
-                Steal::Retry => std::hint::spin_loop(),
-            }
+        let task = self.queues.take_injected(&self.shared.inject)?;
+        // On their way from queue to queue the others could not be seen by a worker that lay down.
+        if !self.queues.are_empty() {
+            self.shared.notify();
         }
+        Some(task)
     }
 
     /// The worker has something to run; if it was the last searcher, somebody must look for more.
@@ -301,8 +278,7 @@ impl Worker {
     fn sleep_watched(&self, mode: Mode) -> Mode {
         let timeout = self.remote().shard.next().and_then(|next| self.shared.time.sleep_time(next));
         self.shared.watch.wait_begins(timeout);
-        let idle = self.deque.is_empty() && self.remote().lifo.load(Relaxed).is_null();
-        let mode = if idle { self.sleep(mode) } else { mode };
+        let mode = if self.has_nothing() { self.sleep(mode) } else { mode };
         self.shared.watch.wait_ends();
         mode
     }
@@ -367,7 +343,7 @@ impl Worker {
         // Up before the events are dispatched: what they wake is pushed by a running worker.
         let mode = self.rise(unparked);
         driver.dispatch();
-        if !self.deque.is_empty() || !self.remote().lifo.load(Relaxed).is_null() {
+        if !self.has_nothing() {
             self.woken.set(true);
         }
         mode

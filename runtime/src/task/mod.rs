@@ -148,6 +148,12 @@ impl Header {
         self.service
     }
 
+    /// Whether it has not waited for anything yet. Called by the holder of `RUNNING`.
+    #[inline]
+    pub(crate) fn is_newborn(&self) -> bool {
+        !self.main && !self.registered.load(Relaxed)
+    }
+
     pub(crate) fn id(&self) -> TaskId {
         self.id
     }

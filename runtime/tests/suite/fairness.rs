@@ -2,6 +2,7 @@
 //!
 //! The bounds are written out here as they stand in `docs/semantics.md`, which is held to the code by a test of its own.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,7 +10,7 @@ use std::task::{Poll, Waker};
 use std::thread;
 
 use crate::common::{Flag, Gate};
-use trioxide_runtime::{checkpoint, nursery};
+use trioxide_runtime::{Nursery, checkpoint, nursery};
 use trioxide_testing::on_each;
 
 const MAINTENANCE: usize = 61;
@@ -27,8 +28,31 @@ fn spawned_tasks_run_in_order_but_for_the_last() {
     on_each(&[1], async || {
         let order = Arc::new(Mutex::new(Vec::new()));
         nursery(async |n| {
+            let (group, order, gate) = (n.clone(), Arc::clone(&order), Gate::default());
+            let opened = gate.clone();
+            // From a task that has waited: `main` is not in the queues, and the children of one that has not are forks.
+            n.spawn(async move {
+                gate.pass().await;
+                for at in 0..TASKS {
+                    let order = Arc::clone(&order);
+                    group.spawn(async move { order.lock().unwrap().push(at) });
+                }
+            });
+            checkpoint().await;
+            opened.open();
+        })
+        .await;
+        assert_eq!(*order.lock().unwrap(), last_first_and_then_in_order());
+    });
+}
+
+/// But for the turns of the oldest, of which one may fall into these.
+#[test]
+fn forks_run_newest_first() {
+    on_each(&[1], async || {
+        let order = Arc::new(Mutex::new(Vec::new()));
+        nursery(async |n| {
             let (group, order) = (n.clone(), Arc::clone(&order));
-            // From a task: `main` is not in the queues.
             n.spawn(async move {
                 for at in 0..TASKS {
                     let order = Arc::clone(&order);
@@ -37,7 +61,74 @@ fn spawned_tasks_run_in_order_but_for_the_last() {
             });
         })
         .await;
-        assert_eq!(*order.lock().unwrap(), last_first_and_then_in_order());
+        let mut order = std::mem::take(&mut *order.lock().unwrap());
+        if let Some(early) = order.iter().position(|&at| at == 0) {
+            order.remove(early);
+        }
+        assert_eq!(order, (1..TASKS).rev().collect::<Vec<_>>());
+    });
+}
+
+/// A tree of forks that grows for ever does not keep out its oldest branch.
+#[test]
+fn the_oldest_fork_waits_for_so_many_polls_and_no_more() {
+    fn grow(n: &Nursery<Infallible>, polls: &Arc<AtomicUsize>, oldest_ran: &Flag) {
+        for _ in 0..2 {
+            let (group, polls, oldest_ran) = (n.clone(), Arc::clone(polls), oldest_ran.clone());
+            n.spawn(async move {
+                polls.fetch_add(1, Ordering::SeqCst);
+                if !oldest_ran.is_set() {
+                    grow(&group, &polls, &oldest_ran);
+                }
+            });
+        }
+    }
+    on_each(&[1], async || {
+        let polls = Arc::new(AtomicUsize::new(0));
+        let (oldest_ran, waited) = (Flag::default(), Arc::new(AtomicUsize::new(0)));
+        nursery(async |n: Nursery<Infallible>| {
+            let (group, polls, ran, waited) = (n.clone(), Arc::clone(&polls), oldest_ran.clone(), Arc::clone(&waited));
+            n.spawn(async move {
+                let (seen, set) = (Arc::clone(&polls), ran.clone());
+                group.spawn(async move {
+                    waited.store(seen.load(Ordering::SeqCst), Ordering::SeqCst);
+                    set.set();
+                });
+                grow(&group, &polls, &ran);
+            });
+        })
+        .await;
+        let waited = waited.load(Ordering::SeqCst);
+        assert!(waited > 2 && waited <= MAINTENANCE, "it has waited for {waited} polls");
+    });
+}
+
+/// A tree of forks does not keep out what was woken.
+#[test]
+fn forks_and_the_queue_take_turns() {
+    on_each(&[1], async || {
+        let (forks, turns) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
+        nursery(async |n: Nursery<Infallible>| {
+            let (group, counted, seen) = (n.clone(), Arc::clone(&forks), Arc::clone(&turns));
+            n.spawn(async move {
+                for _ in 0..8 * TASKS {
+                    let counted = Arc::clone(&counted);
+                    group.spawn(async move {
+                        counted.fetch_add(1, Ordering::SeqCst);
+                    });
+                }
+                // It has not waited, and goes to the end of the queue each time.
+                for _ in 0..TASKS {
+                    checkpoint().await;
+                    seen.lock().unwrap().push(counted.load(Ordering::SeqCst));
+                }
+            });
+        })
+        .await;
+        let turns = turns.lock().unwrap();
+        let most = turns.windows(2).map(|two| two[1] - two[0]).max().expect("it had its turns");
+        // One from the forks, and once the oldest in between.
+        assert!(most <= 2, "{most} forks have run between two turns of a task in the queue");
     });
 }
 
