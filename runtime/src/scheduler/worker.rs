@@ -23,6 +23,8 @@ use crate::watch::{Lull, Verdict};
 
 /// After so many tasks: look at the inject queue first, the timers and the driver. A prime, so that it falls in step with nothing.
 const MAINTENANCE: u32 = 61;
+/// So many tasks have their turn between two of `main`'s, if so many wait. Then a `main` that joins many tasks one by one finds several of them ended each time.
+const MAIN_WAITS: u32 = 8;
 /// And in between, the oldest fork.
 const OLDEST_FORK: u32 = 30;
 /// In the models of the whole runtime time-outs strike at any moment, and naps would never end; sentries have a model of their own.
@@ -34,6 +36,7 @@ pub(crate) struct Worker {
     pub(crate) index: usize,
     queues: Queues,
     ticks: Cell<u32>,
+    main_ran_at: Cell<u32>,
     ids: Cell<(u64, u64)>,
     random: Cell<u32>,
     linger: Linger,
@@ -67,6 +70,7 @@ impl Worker {
             index,
             queues,
             ticks: Cell::new(0),
+            main_ran_at: Cell::new(0),
             ids: Cell::new((0, 0)),
             random: Cell::new(seed),
             linger: Linger::new(),
@@ -97,8 +101,10 @@ impl Worker {
         self.work(
             || self.shared.main_ended.load(Acquire),
             || {
-                let due = self.shared.take_main_due();
+                let waited = self.ticks.get().wrapping_sub(self.main_ran_at.get()) >= MAIN_WAITS;
+                let due = (waited || self.has_nothing()) && self.shared.take_main_due();
                 if due {
+                    self.main_ran_at.set(self.ticks.get());
                     self.kept.give_up();
                     // `main` has its turn before what this worker has queued, and may take long.
                     if !self.has_nothing() {

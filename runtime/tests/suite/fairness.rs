@@ -15,6 +15,7 @@ use trioxide_testing::on_each;
 
 const MAINTENANCE: usize = 61;
 const LIFO_RUNS: usize = 3;
+const MAIN_WAITS: usize = 8;
 
 const TASKS: usize = 20;
 
@@ -129,6 +130,32 @@ fn forks_and_the_queue_take_turns() {
         let most = turns.windows(2).map(|two| two[1] - two[0]).max().expect("it had its turns");
         // One from the forks, and once the oldest in between.
         assert!(most <= 2, "{most} forks have run between two turns of a task in the queue");
+    });
+}
+
+/// Neither does the main future keep out the others by being due, nor they it.
+#[test]
+fn main_waits_for_so_many_polls_and_no_more() {
+    on_each(&[1], async || {
+        let (polls, ended) = (Arc::new(AtomicUsize::new(0)), Flag::default());
+        nursery(async |n: Nursery<Infallible>| {
+            for _ in 0..TASKS {
+                let (polls, ended) = (Arc::clone(&polls), ended.clone());
+                n.spawn(async move {
+                    while !ended.is_set() {
+                        polls.fetch_add(1, Ordering::SeqCst);
+                        checkpoint().await;
+                    }
+                });
+            }
+            for _ in 0..TASKS {
+                let before = polls.load(Ordering::SeqCst);
+                checkpoint().await;
+                assert_eq!(polls.load(Ordering::SeqCst) - before, MAIN_WAITS);
+            }
+            ended.set();
+        })
+        .await;
     });
 }
 
