@@ -24,6 +24,8 @@ models! {
     recv_against_dropped_send
     rendezvous
     close_against_recv
+    permit_dropped_against_dropped_reservation
+    permit_used_against_dropped_recv
     close_against_send
     oneshot_send_against_recv
     oneshot_send_against_another_waker

@@ -146,6 +146,11 @@ impl<G, P: Default, const N: usize> Locked<'_, G, P, N> {
         Some(result)
     }
 
+    /// As [`notify_first`](Self::notify_first), for a caller that notifies several: the waker is his to call, without the lock.
+    pub fn take_first<R>(&mut self, queue: usize, hand: impl FnOnce(&mut P) -> R) -> Option<(R, Option<Waker>)> {
+        self.inner.queues[queue].notify_front(hand)
+    }
+
     /// The payload of the first in `queue`.
     #[inline]
     pub fn front(&mut self, queue: usize) -> Option<&mut P> {

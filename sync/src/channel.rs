@@ -40,7 +40,9 @@ mod generate;
 mod news;
 pub mod oneshot;
 mod receiver;
+mod reserve;
 mod sender;
+mod sink;
 mod state;
 pub mod watch;
 
@@ -49,7 +51,9 @@ pub use error::{RecvError, SendError, TryRecvError, TrySendError};
 pub use generate::generate;
 pub use oneshot::oneshot;
 pub use receiver::{Messages, Receiver, Receiving};
+pub use reserve::{Permit, Reserving};
 pub use sender::{Sender, Sending};
+pub use sink::MessageSink;
 pub use state::ChannelStatistics;
 pub use watch::watch;
 
@@ -96,7 +100,7 @@ pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
 /// The lock of a channel, with the two queues of who waits.
 type Channel<T> = Lot<State<T>, Parcel<T>, 2>;
 
-/// Senders that wait for room, each with its value in the parcel.
+/// The line of those who wait for room: sends, each with its value in the parcel, and reservations.
 const SENDERS: usize = 0;
 /// Receivers that wait for a message, each with an empty parcel.
 const RECEIVERS: usize = 1;
@@ -104,13 +108,16 @@ const RECEIVERS: usize = 1;
 /// What passes between a waiter and the one who notifies it.
 ///
 /// A sender's: full on entering; found empty when a receiver has taken the value, and full when the
-/// channel was closed. A receiver's: empty on entering; found full when it was handed a message, and
+/// channel was closed. A reservation's is always empty; its number says whether it was granted. A receiver's: empty on entering; found full when it was handed a message, and
 /// empty when the channel was closed.
 struct Parcel<T> {
     value: Option<T>,
-    /// The number of a hand-over to a receiver: keeps the order of those that come back.
+    /// The number of a hand-over to a receiver: keeps the order of those that come back. In the line of the senders 0, or one of these two.
     number: u64,
 }
+
+const RESERVES: u64 = 1;
+const GRANTED: u64 = 2;
 
 impl<T> Parcel<T> {
     const EMPTY: Self = Self { value: None, number: 0 };

@@ -81,6 +81,48 @@ pub fn dropped_recv_passes_on() {
     });
 }
 
+/// A permit is given back while the reservation that is first in line goes away: the send behind it gets the place.
+pub fn permit_dropped_against_dropped_reservation() {
+    loom::model(|| {
+        let (sender, receiver) = channel::bounded(1);
+        let returning = {
+            let other = sender.clone();
+            assert!(other.try_reserve().is_ok_and(|permit| {
+                std::mem::forget(permit); // Given back below, by another thread.
+                true
+            }));
+            let mut send = Box::pin(sender.send(1));
+            let returning = {
+                let mut leaving = pin!(sender.reserve());
+                assert!(poll_once(leaving.as_mut()).is_pending());
+                assert!(poll_once(send.as_mut()).is_pending());
+                thread::spawn(move || drop(channel::Permit::granted(&other)))
+            };
+            assert_eq!(block_on(send.as_mut()), Ok(()));
+            returning
+        };
+        returning.join().unwrap();
+        assert_eq!(receiver.try_recv(), Ok(1));
+        assert_eq!(receiver.statistics().reserved, 0);
+    });
+}
+
+/// A permit is used while the only waiting receive is dropped: the message is in the channel afterwards, and nothing is reserved.
+pub fn permit_used_against_dropped_recv() {
+    loom::model(|| {
+        let (sender, receiver) = channel::bounded(1);
+        let using = {
+            let mut receiving = pin!(receiver.recv());
+            assert!(poll_once(receiving.as_mut()).is_pending());
+            thread::spawn(move || sender.try_reserve().unwrap().send(1).unwrap())
+        };
+        using.join().unwrap();
+        assert_eq!(receiver.statistics().reserved, 0);
+        assert_eq!(receiver.try_recv(), Ok(1));
+        assert_eq!(receiver.try_recv(), Err(TryRecvError::Closed));
+    });
+}
+
 /// A receive is polled with another waker while a message is sent: the new one is woken.
 pub fn send_against_another_waker() {
     loom::model(|| {

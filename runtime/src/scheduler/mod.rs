@@ -23,7 +23,6 @@
 pub(crate) mod cpus;
 pub(crate) mod driver;
 pub(crate) mod idle;
-#[cfg(not(loom))]
 mod linger;
 pub(crate) mod parker;
 mod queues;

@@ -2,9 +2,14 @@
 
 use super::SendError;
 use super::news::{Newer, News, NewsLot, WAITERS, tell};
+use futures_core::Stream;
+use pin_project_lite::pin_project;
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc as Shared;
+use std::task::{Context, Poll, ready};
 use trioxide_runtime::lowlevel::Lot;
 use trioxide_runtime::lowlevel::primitives::Arc;
 
@@ -234,10 +239,72 @@ impl<T: Clone> Receiver<T> {
     ///
     /// [`TryRecvError`].
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
-        let message = self.lot.lock().get(&mut self.next)?;
-        // Without the lock: the clone is the user's code.
-        Ok(Shared::try_unwrap(message).unwrap_or_else(|message| T::clone(&message)))
+        take(&self.lot, &mut self.next)
     }
+
+    /// The messages as a [`Stream`], which ends when the channel is closed and everything in it was received; an item is [`RecvError::Lagged`] where some were missed.
+    ///
+    /// Waiting for its next item is as [`recv`](Self::recv) in all respects.
+    ///
+    /// ```
+    /// use futures_util::StreamExt;
+    /// use trioxide_sync::channel;
+    ///
+    /// trioxide_runtime::run(async {
+    ///     let (sender, mut receiver) = channel::broadcast(8);
+    ///     sender.send(1).unwrap();
+    ///     sender.send(2).unwrap();
+    ///     drop(sender);
+    ///     let received: Vec<_> = receiver.messages().collect().await;
+    ///     assert_eq!(received, [Ok(1), Ok(2)]);
+    /// });
+    /// ```
+    pub fn messages(&mut self) -> Messages<'_, T> {
+        let Self { lot, next } = self;
+        let newer = Newer::than(*next, lot, Some("broadcast::Messages::next"));
+        Messages { lot, next, newer }
+    }
+}
+
+pin_project! {
+    /// The messages of a [`broadcast()`] channel as a [`Stream`]; made by [`Receiver::messages`].
+    #[must_use = "a stream does nothing unless it is polled"]
+    pub struct Messages<'a, T> {
+        lot: &'a NewsLot<State<T>>,
+        next: &'a mut u64,
+        // Begins anew after each message.
+        #[pin]
+        newer: Newer<'a, State<T>>,
+    }
+}
+
+impl<T: Clone> Stream for Messages<'_, T> {
+    type Item = Result<T, RecvError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut this = self.project();
+        let _ = ready!(this.newer.as_mut().poll(cx));
+        let message = take(this.lot, this.next);
+        this.newer.set(Newer::than(**this.next, this.lot, Some("broadcast::Messages::next")));
+        Poll::Ready(match message {
+            Ok(value) => Some(Ok(value)),
+            Err(TryRecvError::Lagged(missed)) => Some(Err(RecvError::Lagged(missed))),
+            Err(TryRecvError::Empty | TryRecvError::Closed) => None,
+        })
+    }
+}
+
+impl<T> fmt::Debug for Messages<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("broadcast::Messages").field("statistics", &statistics(self.lot)).finish_non_exhaustive()
+    }
+}
+
+/// The next message of a receiver that is at `next`.
+fn take<T: Clone>(lot: &NewsLot<State<T>>, next: &mut u64) -> Result<T, TryRecvError> {
+    let message = lot.lock().get(next)?;
+    // Without the lock: the clone is the user's code.
+    Ok(Shared::try_unwrap(message).unwrap_or_else(|message| T::clone(&message)))
 }
 
 impl<T> Receiver<T> {

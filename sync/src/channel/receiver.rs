@@ -77,7 +77,7 @@ impl<T> Receiver<T> {
     /// ```
     #[inline]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        state::receive(&mut self.channel.lock())
+        state::receive(&mut self.channel.lock(), false)
     }
 
     /// As [`recv`](Receiver::recv), for a plain thread, which it blocks; it stands in the same line.
@@ -193,11 +193,11 @@ impl<T> Receiving<'_, T> {
             // Without a value the channel was closed, but a message may have come back since.
             return Poll::Ready(match parcel.value {
                 Some(value) => Ok(value),
-                None => state::receive(&mut channel.lock()).map_err(|_| RecvError),
+                None => state::receive(&mut channel.lock(), false).map_err(|_| RecvError),
             });
         }
         let mut channel = channel.lock();
-        match state::receive(&mut channel) {
+        match state::receive(&mut channel, true) {
             Ok(value) => Poll::Ready(Ok(value)),
             Err(TryRecvError::Closed) => Poll::Ready(Err(RecvError)),
             Err(TryRecvError::Empty) => {

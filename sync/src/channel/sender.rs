@@ -1,7 +1,9 @@
 //! The sending end of a [`bounded`](super::bounded) channel.
 
 use super::state::{self, State};
-use super::{Channel, ChannelStatistics, Parcel, RECEIVERS, SENDERS, SendError, TrySendError};
+use super::{
+    Channel, ChannelStatistics, MessageSink, Parcel, Permit, RECEIVERS, Reserving, SENDERS, SendError, TrySendError,
+};
 use crate::thread;
 use pin_project_lite::pin_project;
 use std::fmt;
@@ -24,6 +26,10 @@ impl<T> Sender<T> {
     /// The sender that a new channel counts already.
     pub(super) fn first(channel: Arc<Channel<T>>) -> Self {
         Self { channel }
+    }
+
+    pub(super) fn channel(&self) -> &Channel<T> {
+        &self.channel
     }
 
     /// Sends `value`; waits while there is no room for it.
@@ -82,7 +88,7 @@ impl<T> Sender<T> {
 
     /// Sends `value` in any case, as into a ring: if there is no room, the oldest message is taken out to make it, and comes back. Works in a run and outside, on any thread. Sends that wait go on waiting.
     ///
-    /// In a rendezvous where nobody waits to receive it is `value` itself that comes back.
+    /// In a rendezvous where nobody waits to receive, and where all places are [reserved](Sender::reserve), it is `value` itself that comes back.
     ///
     /// # Errors
     ///
@@ -99,6 +105,54 @@ impl<T> Sender<T> {
     /// ```
     pub fn force_send(&self, value: T) -> Result<Option<T>, SendError<T>> {
         state::force_send(&mut self.channel.lock(), value)
+    }
+
+    /// Waits for room for one message, and keeps it: the first of two phases. The second, [`Permit::send`], waits for nothing; so what is to be sent need not exist before
+    /// there is room for it, and a cancelled wait loses nothing.
+    ///
+    /// It stands in one line with the sends. In a rendezvous a place is a receiver that waits for nobody else's message. A reservation that was granted and is then neither
+    /// polled nor dropped keeps its place, as a permit does that is not used.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] when all receivers are gone, also when the last one goes while this waits.
+    ///
+    /// # Cancellation
+    ///
+    /// A checkpoint, also when there is room. One that is cancelled while it waits has reserved nothing; one that is dropped right after it was granted a place gives it to
+    /// the next in line.
+    ///
+    /// # Panics
+    ///
+    /// When polled outside a run.
+    ///
+    /// ```
+    /// use trioxide_sync::channel;
+    ///
+    /// trioxide_runtime::run(async {
+    ///     let (sender, receiver) = channel::bounded(1);
+    ///     let permit = sender.reserve().await.unwrap();
+    ///     assert!(sender.try_send("no room").is_err());
+    ///     permit.send("room").unwrap();
+    ///     assert_eq!(receiver.recv().await, Ok("room"));
+    /// });
+    /// ```
+    pub fn reserve(&self) -> Reserving<'_, T> {
+        Reserving::new(self)
+    }
+
+    /// As [`reserve`](Sender::reserve), if that can be done without waiting. Works in a run and outside, on any thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_send`](Sender::try_send).
+    pub fn try_reserve(&self) -> Result<Permit<'_, T>, TrySendError<()>> {
+        state::reserve(&mut self.channel.lock()).map(|()| Permit::granted(self))
+    }
+
+    /// The channel as a [`Sink`](futures_sink::Sink), which reserves a place before it takes a message.
+    pub fn sink(&self) -> MessageSink<'_, T> {
+        MessageSink::new(self)
     }
 
     /// As [`send`](Sender::send), for a plain thread, which it blocks; it stands in the same line.

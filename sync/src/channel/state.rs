@@ -2,17 +2,22 @@
 //!
 //! Invariants, whenever the lock is free:
 //! - **C1** While a receiver waits there is no message to take: none returned, none buffered, none with
-//!   a waiting sender.
-//! - **C2** While a sender waits there is no room: `len() >= capacity`.
+//!   the sender that is first in line.
+//! - **C2** While a sender or a reservation is first in line there is no room for it: `len() + reserved >= capacity`. In a rendezvous a place is a receiver that waits.
 //! - **C3** What has been returned is older than what is buffered: a message is handed over only while
 //!   the buffer is empty (C1), so the buffer's were sent later.
 //! - **C4** With no receiver there is no message, and no sender begins to wait: the last receiver takes the
 //!   messages with it and notifies the senders. With no sender no receiver begins to wait.
 //!
+//! - **C5** `reserved` counts the permits that are out. A permit is a place, and nobody else's. Places are given in the order of the line, to sends and reservations alike.
+//!
+//! C1 and C2 are restored by `settle`, whenever a place or a receiver may have become free for the line.
+//!
 //! Nothing of type `T` is dropped in here: what that runs may use the same channel.
 
-use super::{Channel, Parcel, RECEIVERS, SENDERS, SendError, TryRecvError, TrySendError};
+use super::{Channel, GRANTED, Parcel, RECEIVERS, RESERVES, SENDERS, SendError, TryRecvError, TrySendError};
 use std::collections::VecDeque;
+use std::task::Waker;
 use trioxide_runtime::lowlevel::Locked;
 
 /// What the lock of a channel guards.
@@ -23,6 +28,8 @@ pub(super) struct State<T> {
     returned: VecDeque<(u64, T)>,
     capacity: usize,
     hand_overs: u64,
+    /// See C5.
+    reserved: usize,
     senders: usize,
     receivers: usize,
     peak: usize,
@@ -41,6 +48,7 @@ impl<T> State<T> {
             returned: VecDeque::new(),
             capacity,
             hand_overs: 0,
+            reserved: 0,
             senders: 1,
             receivers: 1,
             peak: 0,
@@ -99,17 +107,125 @@ pub(super) fn send<T>(channel: &mut LockedChannel<'_, T>, value: T) -> Result<()
     if !channel.has_receivers() {
         return Err(TrySendError::Closed(value));
     }
-    if channel.waiting(RECEIVERS) > 0 {
-        let number = channel.hand_overs;
-        channel.hand_overs += 1;
-        hand_over(channel, number, value);
-        return Ok(());
-    }
-    if channel.len() < channel.capacity {
-        channel.push(value);
-        return Ok(());
+    // Nobody passes the line (C5). Without reservations it is empty whenever a receiver waits or there is room.
+    if channel.waiting(SENDERS) == 0 {
+        if is_wanted(channel) {
+            deliver(channel, value);
+            return Ok(());
+        }
+        if has_room(channel) {
+            channel.push(value);
+            return Ok(());
+        }
     }
     Err(TrySendError::Full(value))
+}
+
+/// Whether a receiver waits for the next message; in a rendezvous, for another than those with a permit will send.
+#[inline]
+fn is_wanted<T>(channel: &mut LockedChannel<'_, T>) -> bool {
+    let spoken_for = if channel.capacity == 0 { channel.reserved } else { 0 };
+    channel.waiting(RECEIVERS) > spoken_for
+}
+
+#[inline]
+fn has_room<T>(channel: &LockedChannel<'_, T>) -> bool {
+    channel.len().saturating_add(channel.reserved) < channel.capacity
+}
+
+/// To the receiver that has waited longest, of which there is one.
+#[inline]
+fn deliver<T>(channel: &mut LockedChannel<'_, T>, value: T) {
+    let number = channel.hand_overs;
+    channel.hand_overs += 1;
+    hand_over(channel, number, value);
+}
+
+/// Takes a place if one is free.
+pub(super) fn reserve<T>(channel: &mut LockedChannel<'_, T>) -> Result<(), TrySendError<()>> {
+    if !channel.has_receivers() {
+        return Err(TrySendError::Closed(()));
+    }
+    if channel.waiting(SENDERS) > 0 || !has_place(channel) {
+        return Err(TrySendError::Full(()));
+    }
+    channel.reserved += 1;
+    Ok(())
+}
+
+/// Whether a reservation can be granted.
+fn has_place<T>(channel: &mut LockedChannel<'_, T>) -> bool {
+    if channel.capacity == 0 { is_wanted(channel) } else { has_room(channel) }
+}
+
+/// Sends with a permit, which is used up.
+pub(super) fn send_reserved<T>(
+    channel: &mut LockedChannel<'_, T>,
+    value: T,
+    wakes: &mut Wakes,
+) -> Result<(), SendError<T>> {
+    channel.reserved -= 1;
+    if !channel.has_receivers() {
+        return Err(SendError(value));
+    }
+    if channel.waiting(RECEIVERS) > 0 {
+        deliver(channel, value);
+        settle(channel, wakes); // It has not needed its place.
+    } else {
+        channel.push(value);
+    }
+    Ok(())
+}
+
+/// Gives back a permit.
+pub(super) fn give_up_place<T>(channel: &mut LockedChannel<'_, T>, wakes: &mut Wakes) {
+    channel.reserved -= 1;
+    settle(channel, wakes);
+}
+
+/// Gives free places, and receivers that wait, to the line, from its front.
+pub(super) fn settle<T>(channel: &mut LockedChannel<'_, T>, wakes: &mut Wakes) {
+    while let Some(first) = channel.front(SENDERS) {
+        if first.number == RESERVES {
+            if !has_place(channel) {
+                return;
+            }
+            channel.reserved += 1;
+            wakes.add(channel.take_first(SENDERS, |parcel| parcel.number = GRANTED));
+            continue;
+        }
+        let wanted = is_wanted(channel);
+        if !wanted && !has_room(channel) {
+            return;
+        }
+        let value = wakes.add(channel.take_first(SENDERS, |parcel| parcel.value.take())).flatten();
+        let value = value.expect("a send that waits holds its value");
+        if wanted {
+            let number = channel.hand_overs;
+            channel.hand_overs += 1;
+            wakes.add(channel.take_first(RECEIVERS, |parcel| *parcel = Parcel { value: Some(value), number }));
+        } else {
+            channel.push(value);
+        }
+    }
+}
+
+/// Those whom a change of the line has notified. To be dropped without the lock: that wakes them. So it is declared before.
+#[derive(Default)]
+pub(super) struct Wakes(Vec<Waker>);
+
+impl Wakes {
+    fn add<R>(&mut self, notified: Option<(R, Option<Waker>)>) -> Option<R> {
+        let (result, waker) = notified?;
+        self.0.extend(waker);
+        Some(result)
+    }
+}
+
+impl Drop for Wakes {
+    fn drop(&mut self) {
+        self.0.drain(..).for_each(Waker::wake);
+    }
 }
 
 /// Sends without waiting; if there is no room the oldest message makes it, and is what comes back. So does the value itself if there is no room for any.
@@ -117,12 +233,16 @@ pub(super) fn force_send<T>(channel: &mut LockedChannel<'_, T>, value: T) -> Res
     match send(channel, value) {
         Ok(()) => Ok(None),
         Err(TrySendError::Closed(value)) => Err(SendError(value)),
+        Err(TrySendError::Full(value)) if is_wanted(channel) => {
+            deliver(channel, value); // The line waits for a place, and this needs none.
+            Ok(None)
+        }
         Err(TrySendError::Full(value)) => {
             let oldest = match channel.returned.pop_front() {
                 Some((_, oldest)) => Some(oldest),
                 None => channel.buffer.pop_front(),
             };
-            // C2: there are as many as before. With none there is a rendezvous that nobody waits at.
+            // C2: there are as many as before. With none there is a rendezvous that nobody waits at, or all places are reserved.
             match oldest {
                 Some(oldest) => {
                     channel.push(value);
@@ -134,30 +254,53 @@ pub(super) fn force_send<T>(channel: &mut LockedChannel<'_, T>, value: T) -> Res
     }
 }
 
-/// Takes the oldest message if there is one.
+/// Takes the oldest message if there is one. `waits`: the caller is going to wait for one otherwise.
 #[inline]
-pub(super) fn receive<T>(channel: &mut LockedChannel<'_, T>) -> Result<T, TryRecvError> {
+pub(super) fn receive<T>(channel: &mut LockedChannel<'_, T>, waits: bool) -> Result<T, TryRecvError> {
     let oldest = match channel.returned.pop_front() {
         Some((_, value)) => Some(value),
         None => channel.buffer.pop_front(),
     };
     match oldest {
         Some(value) => {
-            // C2: the free place belongs to the sender that has waited longest.
-            if channel.len() < channel.capacity
-                && let Some(next) = take_from_sender(channel)
-            {
-                channel.push(next);
+            // C2: the free place belongs to the one who has waited longest. No receiver waits (C1), so this is all.
+            if has_room(channel) {
+                match channel.front(SENDERS).map(|first| first.number == RESERVES) {
+                    None => {}
+                    Some(true) => grant(channel),
+                    Some(false) => {
+                        let next = take_from_sender(channel);
+                        channel.push(next);
+                    }
+                }
             }
             Ok(value)
         }
-        // Senders that wait for room while there is nothing to take: a rendezvous.
-        None => match take_from_sender(channel) {
-            Some(value) => Ok(value),
-            None if channel.has_senders() => Err(TryRecvError::Empty),
-            None => Err(TryRecvError::Closed),
-        },
+        None => take_from_line(channel, waits),
     }
+}
+
+/// Nothing is there to be taken: a rendezvous, or all places are reserved.
+fn take_from_line<T>(channel: &mut LockedChannel<'_, T>, waits: bool) -> Result<T, TryRecvError> {
+    let rendezvous = channel.capacity == 0;
+    // In a rendezvous the next receivers are for those with a permit.
+    let spoken_for = rendezvous && channel.waiting(RECEIVERS) < channel.reserved;
+    if !spoken_for {
+        match channel.front(SENDERS).map(|first| first.number == RESERVES) {
+            Some(false) => return Ok(take_from_sender(channel)),
+            Some(true) if waits && rendezvous => grant(channel),
+            // There is no place for it (C2), and it is first in line.
+            Some(true) | None => {}
+        }
+    }
+    // Who has a permit borrows a sender.
+    if channel.has_senders() { Err(TryRecvError::Empty) } else { Err(TryRecvError::Closed) }
+}
+
+/// A place to the reservation that is first in line.
+fn grant<T>(channel: &mut LockedChannel<'_, T>) {
+    channel.reserved += 1;
+    channel.notify_first(SENDERS, |parcel| parcel.number = GRANTED);
 }
 
 /// Puts back a message that was handed to a receiver that will not deliver it: to the receiver that
@@ -180,10 +323,11 @@ fn hand_over<T>(channel: &mut LockedChannel<'_, T>, number: u64, value: T) {
     });
 }
 
-/// The value of the sender that has waited longest, which has thereby sent it.
+/// The value of the send that is first in line, which is thereby sent.
 #[inline]
-fn take_from_sender<T>(channel: &mut LockedChannel<'_, T>) -> Option<T> {
-    channel.notify_first(SENDERS, |parcel| parcel.value.take()).flatten()
+fn take_from_sender<T>(channel: &mut LockedChannel<'_, T>) -> T {
+    let value = channel.notify_first(SENDERS, |parcel| parcel.value.take()).flatten();
+    value.expect("a send that waits holds its value")
 }
 
 /// What goes on in a channel; made by [`Sender::statistics`](super::Sender::statistics) and
@@ -197,11 +341,13 @@ pub struct ChannelStatistics {
     pub peak_buffered: usize,
     /// How many there may be before a send waits.
     pub capacity: usize,
+    /// How many places are reserved, by permits that have not been used.
+    pub reserved: usize,
     /// How many handles to send there are.
     pub senders: usize,
     /// How many handles to receive there are.
     pub receivers: usize,
-    /// How many sends wait for room.
+    /// How many sends and reservations wait for room.
     pub tasks_waiting_send: usize,
     /// How many receives wait for a message.
     pub tasks_waiting_recv: usize,
@@ -213,6 +359,7 @@ pub(super) fn statistics<T>(channel: &Channel<T>) -> ChannelStatistics {
         buffered: locked.len(),
         peak_buffered: locked.peak,
         capacity: locked.capacity,
+        reserved: locked.reserved,
         senders: locked.senders,
         receivers: locked.receivers,
         tasks_waiting_send: locked.waiting(SENDERS),

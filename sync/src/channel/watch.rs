@@ -4,13 +4,18 @@
 
 use super::RecvError;
 use super::news::{Newer, News, NewsLot, WAITERS, tell};
+use futures_core::Stream;
 #[cfg(loom)]
 use loom::sync::{RwLock, RwLockReadGuard};
+use pin_project_lite::pin_project;
 use std::fmt;
+use std::future::Future;
 use std::ops::Deref;
+use std::pin::Pin;
 use std::sync::PoisonError;
 #[cfg(not(loom))]
 use std::sync::{RwLock, RwLockReadGuard};
+use std::task::{Context, Poll, ready};
 use trioxide_runtime::lowlevel::primitives::Arc;
 use trioxide_runtime::lowlevel::{Lot, poll_checkpoint};
 
@@ -222,9 +227,71 @@ impl<T> Receiver<T> {
         }
     }
 
+    /// The values as a [`Stream`], which ends when all senders are gone: the newest, each time that it is another than was seen last.
+    ///
+    /// Waiting for its next item is as [`changed`](Self::changed) in all respects. What it has given counts as seen.
+    ///
+    /// ```
+    /// use futures_util::StreamExt;
+    /// use trioxide_sync::channel;
+    ///
+    /// trioxide_runtime::run(async {
+    ///     let (sender, mut receiver) = channel::watch(0);
+    ///     sender.send(1);
+    ///     sender.send(2);
+    ///     let mut values = receiver.values();
+    ///     assert_eq!(values.next().await, Some(2));
+    ///     drop(sender);
+    ///     assert_eq!(values.next().await, None);
+    /// });
+    /// ```
+    pub fn values(&mut self) -> Values<'_, T>
+    where
+        T: Clone,
+    {
+        let Self { shared, seen } = self;
+        let next = Newer::than(*seen, &shared.lot, Some("watch::Values::next"));
+        Values { shared, seen, next }
+    }
+
     /// What goes on here at the moment.
     pub fn statistics(&self) -> WatchStatistics {
         statistics(&self.shared)
+    }
+}
+
+pin_project! {
+    /// The values of a [`watch()`] channel as a [`Stream`]; made by [`Receiver::values`].
+    #[must_use = "a stream does nothing unless it is polled"]
+    pub struct Values<'a, T> {
+        shared: &'a Shared<T>,
+        seen: &'a mut u64,
+        // Begins anew after each value.
+        #[pin]
+        next: Newer<'a, State>,
+    }
+}
+
+impl<T: Clone> Stream for Values<'_, T> {
+    type Item = T;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        let mut this = self.project();
+        let changed = ready!(this.next.as_mut().poll(cx)).is_ok();
+        let value = changed.then(|| {
+            // The version while the value is locked, as in `borrow_and_update`.
+            let value = this.shared.read();
+            **this.seen = this.shared.lot.lock().version;
+            value.clone()
+        });
+        this.next.set(Newer::than(**this.seen, &this.shared.lot, Some("watch::Values::next")));
+        Poll::Ready(value)
+    }
+}
+
+impl<T> fmt::Debug for Values<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("watch::Values").field("statistics", &statistics(self.shared)).finish_non_exhaustive()
     }
 }
 

@@ -6,6 +6,7 @@ mod channel;
 mod channel_cancel;
 mod channel_close;
 mod channel_kinds;
+mod channel_reserve;
 mod channel_stress;
 mod event;
 mod futurelock;

@@ -1,0 +1,113 @@
+//! What wants to know that a task has had a turn is told so, whenever it asks: `task::after` A2. Through the real tasks and workers.
+#![cfg(loom)]
+
+use std::future::{Future, poll_fn};
+use std::sync::Arc;
+use std::task::Poll;
+
+use loom::sync::atomic::AtomicUsize;
+use loom::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use loom::thread;
+use trioxide_loom::explore;
+use trioxide_runtime::lowlevel::{AfterTurn, TaskRef};
+use trioxide_runtime::{Runtime, checkpoint, nursery};
+
+fn run<F: Future>(workers: usize, main: F) -> F::Output {
+    Runtime::builder().workers(workers).build().unwrap().run(main)
+}
+
+/// Counts how often it was told.
+struct Told(AtomicUsize);
+
+impl Told {
+    fn new() -> Arc<Self> {
+        Arc::new(Self(AtomicUsize::new(0)))
+    }
+
+    fn count(&self) -> usize {
+        self.0.load(Acquire)
+    }
+}
+
+impl AfterTurn for Told {
+    fn turn_ended(self: Arc<Self>, number: u64) {
+        assert_eq!(number, 7);
+        self.0.fetch_add(1, Release);
+    }
+}
+
+/// As a lock does that hands itself over: arms, wakes, and does it itself if there is no turn to come.
+fn hand_over(task: &TaskRef, told: &Arc<Told>) {
+    task.after_turn(Arc::clone(told) as Arc<dyn AfterTurn>, 7);
+    if !task.wake() {
+        Arc::clone(told).turn_ended(7);
+    }
+}
+
+/// A thread arms while the main task ends.
+#[test]
+fn armed_against_the_end_of_main() {
+    explore("after: armed against the end of main", 2, || {
+        let told = Told::new();
+        let armed = run(1, async {
+            let (task, told) = (TaskRef::current().unwrap(), Arc::clone(&told));
+            thread::spawn(move || hand_over(&task, &told))
+        });
+        armed.join().unwrap();
+        assert!(told.count() >= 1, "the end of the task has forgotten what was armed");
+    });
+}
+
+/// A thread arms while the main task is between two turns, or in one.
+#[test]
+fn armed_against_a_turn() {
+    explore("after: armed against a turn", 2, || {
+        let told = Told::new();
+        let armed = run(1, async {
+            let (task, told) = (TaskRef::current().unwrap(), Arc::clone(&told));
+            let armed = thread::spawn(move || hand_over(&task, &told));
+            checkpoint().await;
+            armed
+        });
+        armed.join().unwrap();
+        assert!(told.count() >= 1);
+    });
+}
+
+/// The main task arms for a child, which ends meanwhile on the other worker.
+#[test]
+fn armed_against_the_end_of_a_child() {
+    explore("after: armed against the end of a child", 2, || {
+        let told = Told::new();
+        run(2, async {
+            nursery(async |n| {
+                let place = Arc::new(std::sync::Mutex::new(None));
+                let child = Arc::clone(&place);
+                let task = n.spawn(async move {
+                    *child.lock().unwrap() = TaskRef::current();
+                    // One turn more: so it can be armed for before it has ended.
+                    let mut first = true;
+                    poll_fn(|cx| {
+                        if std::mem::take(&mut first) {
+                            cx.waker().wake_by_ref();
+                            return Poll::Pending;
+                        }
+                        Poll::Ready(())
+                    })
+                    .await;
+                    Ok::<_, std::convert::Infallible>(())
+                });
+                let there = place.lock().unwrap().clone();
+                match there {
+                    Some(child) => hand_over(&child, &told),
+                    None => {
+                        told.0.fetch_add(1, Relaxed); // It has not begun.
+                    }
+                }
+                task.await.unwrap();
+            })
+            .await;
+        });
+        assert!(told.count() >= 1);
+    });
+}
