@@ -74,6 +74,21 @@ pub(crate) fn with_worker<R>(worker: &Worker, f: impl FnOnce() -> R) -> R {
     f()
 }
 
+/// Runs `f` as if this thread were no worker. Outside of any task.
+pub(crate) fn without_worker<R>(f: impl FnOnce() -> R) -> R {
+    struct Reset(*const Worker, bool);
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            CONTEXT.with(|context| {
+                context.worker.set(self.0);
+                context.tracks.set(self.1);
+            });
+        }
+    }
+    let _reset = CONTEXT.with(|context| Reset(context.worker.replace(ptr::null()), context.tracks.replace(false)));
+    f()
+}
+
 /// The worker that this thread is, if any.
 #[inline]
 pub(crate) fn worker<R>(f: impl FnOnce(Option<&Worker>) -> R) -> R {

@@ -43,6 +43,7 @@ where
     F::Output: Send + 'static,
 {
     let host = host("from_thread::run");
+    not_in_a_simulation("from_thread::run");
     let (request, answer) = answering(future);
     host.send(request);
     match answer.wait() {
@@ -71,6 +72,7 @@ where
 pub fn run_sync<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Result<T, Cancelled> {
     not_on_a_worker("from_thread::run_sync");
     host("from_thread::run_sync");
+    not_in_a_simulation("from_thread::run_sync");
     let mut f = Some(f);
     run(poll_fn(move |_| Poll::Ready((f.take().expect("polled once"))())))
 }
@@ -119,6 +121,16 @@ pub(crate) fn not_on_a_worker(operation: &str) {
     assert!(
         !context::worker(|worker| worker.is_some()),
         "trioxide: `{operation}` was called on a thread that runs tasks: it would wait for itself; await the future there, or call it inside `blocking`"
+    );
+}
+
+/// The closure of a call of `blocking` in a simulation must not wait for a task: both have one thread.
+#[track_caller]
+pub(crate) fn not_in_a_simulation(operation: &str) {
+    assert!(
+        !crate::lowlevel::in_simulated_blocking(),
+        "trioxide: `{operation}` was called in `blocking` in a simulation, where the closure runs on the one thread of all tasks: it would wait for itself; \
+         give the closure what it needs, and let the task go on with what it returns"
     );
 }
 

@@ -2,6 +2,8 @@
 
 use std::task::{Context, Poll};
 
+#[doc(hidden)]
+pub use crate::scheduler::choose::{Candidate, Choose};
 pub use crate::scheduler::driver::{Driver, driver};
 pub use crate::task::after::{AfterTurn, TaskRef, hold, holder, holder_id, holder_of, release};
 pub use crate::wait_list::{Left, Locked, Lot, Waiter};
@@ -30,6 +32,18 @@ pub mod primitives {
 #[track_caller]
 pub fn poll_checkpoint(cx: &mut Context<'_>, operation: &'static str) -> Poll<()> {
     context::poll_checkpoint(cx, operation)
+}
+
+/// The operation of the library that the running task has begun last, if the runtime [notes](crate::Builder::track_tasks) that.
+#[doc(hidden)]
+pub fn current_operation() -> Option<&'static str> {
+    context::with_current_task(|task| task.doing())?
+}
+
+/// Whether the caller is the closure of a call of [`blocking`](crate::blocking) in a simulation, where it has no thread of its own: it must not wait for what others do.
+#[doc(hidden)]
+pub fn in_simulated_blocking() -> bool {
+    crate::blocking::host::Host::current().is_some_and(|host| host.is_simulated())
 }
 
 /// Whether the caller runs in a task of some run, so that scopes, timers and sockets may be used.

@@ -13,6 +13,7 @@ use crate::blocking::{Limits, Pool};
 use crate::context;
 use crate::primitives::Mutex;
 use crate::primitives::thread::{self, JoinHandle};
+use crate::scheduler::choose::Choose;
 use crate::scheduler::{How, Shared, Worker, cpus};
 use crate::scope::Node;
 use crate::scope::node::Place;
@@ -83,6 +84,7 @@ impl Runtime {
             stall_after: STALL_AFTER,
             signals: true,
             signal_grace: Duration::from_secs(8),
+            choose: None,
         }
     }
 
@@ -216,6 +218,7 @@ pub struct Builder {
     stall_after: Duration,
     signals: bool,
     signal_grace: Duration,
+    choose: Option<Arc<dyn Choose>>,
 }
 
 impl Builder {
@@ -385,6 +388,13 @@ impl Builder {
         self
     }
 
+    /// One worker, whose choices `choose` makes. For simulations; not part of the interface.
+    #[doc(hidden)]
+    pub fn choose(mut self, choose: Arc<dyn Choose>) -> Self {
+        self.choose = Some(choose);
+        self
+    }
+
     /// Starts the workers.
     ///
     /// # Errors
@@ -395,14 +405,18 @@ impl Builder {
             signals::prepare()?;
         }
         let signal_grace = self.signals.then_some(self.signal_grace);
-        let workers = self.workers.unwrap_or_else(cpus::usable);
+        let workers = if self.choose.is_some() { 1 } else { self.workers.unwrap_or_else(cpus::usable) };
         let limits = Limits {
             threads: self.max_blocking_threads,
             keep_alive: self.blocking_keep_alive,
             name: self.thread_name.clone(),
             stack_size: self.stack_size,
+            simulated: self.choose.is_some(),
         };
         let (shared, workers) = Shared::new(workers, Time::new(self.clock), Pool::new(limits), self.budget);
+        if let Some(choose) = self.choose {
+            let _ = shared.choose.set(choose);
+        }
         shared.time.attach(&shared);
         shared.watch.report_stalls(Stall::new(self.stall_after, self.on_stall));
         if self.track_tasks {

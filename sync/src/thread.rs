@@ -11,7 +11,7 @@ use trioxide_runtime::lowlevel;
 ///
 /// # Panics
 ///
-/// In a task, whose worker it would block.
+/// In a task, whose worker it would block; in a call of `blocking` in a simulation, if it would have to wait.
 #[track_caller]
 pub(crate) fn wait<F: Future>(operation: &str, instead: &str, future: F) -> F::Output {
     assert!(
@@ -25,7 +25,14 @@ pub(crate) fn wait<F: Future>(operation: &str, instead: &str, future: F) -> F::O
         match future.as_mut().poll(&mut cx) {
             Poll::Ready(output) => return output,
             // A wake before this makes it return at once.
-            Poll::Pending => thread::park(),
+            Poll::Pending => {
+                assert!(
+                    !lowlevel::in_simulated_blocking(),
+                    "trioxide: `{operation}` has to wait in `blocking` in a simulation, where the closure runs on the one thread of all tasks: it would wait for itself; \
+                     await `{instead}` in the task, and give the closure what came of it"
+                );
+                thread::park();
+            }
         }
     }
 }

@@ -184,6 +184,8 @@ where
     let runtime = unsafe { runtime.as_ref() };
     let host = Host::new(Arc::clone(&node), runtime.present.token(), Arc::clone(runtime.pool.threads()));
     let slot = Arc::new(Mutex::new(Slot::Empty));
+    // In a simulation the thread is not the pool's to rename.
+    let name = name.filter(|_| !runtime.pool.threads().is_simulated());
     let task = (!abandon).then(|| {
         // SAFETY: the task is being polled by us.
         unsafe { task.as_ref() }.add_token();

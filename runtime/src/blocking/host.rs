@@ -102,6 +102,11 @@ impl Host {
         Cancelled { reason }
     }
 
+    /// Whether the call runs on the one thread of a simulation.
+    pub(crate) fn is_simulated(&self) -> bool {
+        self.threads.is_simulated()
+    }
+
     /// The threads of the task's run.
     pub(super) fn threads(&self) -> &Threads {
         &self.threads

@@ -13,6 +13,7 @@
 //! | `host` | the way from the thread back into the task that called |
 //! | `pool` | the threads |
 //! | `name` | what the system shows as a thread's name |
+//! | `simulated` | in place of the threads, in a simulation |
 //! | `scope` | closures on threads that borrow from a synchronous frame |
 //!
 //! An ordinary call holds a guard while its closure runs, so a cancelled scope waits for it; and a token of its task, so the task does not end
@@ -24,6 +25,7 @@ pub(crate) mod host;
 mod name;
 mod pool;
 mod scope;
+mod simulated;
 
 use std::sync::Arc;
 

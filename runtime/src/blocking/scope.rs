@@ -54,8 +54,13 @@ where
     not_on_a_worker("blocking_scope");
     let host = Host::current();
     let own = host.is_none().then(|| {
-        let limits =
-            Limits { threads: 0, keep_alive: Duration::from_secs(10), name: "trioxide".into(), stack_size: None };
+        let limits = Limits {
+            threads: 0,
+            keep_alive: Duration::from_secs(10),
+            name: "trioxide".into(),
+            stack_size: None,
+            simulated: false,
+        };
         Pool::new(limits)
     });
     let threads = match (&host, &own) {

@@ -16,10 +16,12 @@
 //! | `linger` | what it does for some microseconds before it blocks |
 //! | `parker`, `driver` | where a worker blocks |
 //! | `cpus` | how many workers by default |
+//! | `choose`, `worker/chosen` | simulations: one worker, whose choices are made outside |
 //!
 //! Order and fairness: `queues`. Every `MAINTENANCE` tasks a worker looks at the inject queue, the timers and the driver.
 #![allow(unsafe_code)]
 
+pub(crate) mod choose;
 pub(crate) mod cpus;
 pub(crate) mod driver;
 pub(crate) mod idle;
@@ -46,6 +48,7 @@ use crate::task::memory::{Depot, Shelves};
 use crate::task::{Header, TaskId};
 use crate::time::{Shard, Time};
 use crate::watch::{Counts, Present, Turn, Watch};
+use choose::Choose;
 use driver::Driver;
 use idle::Idle;
 use parker::Parker;
@@ -96,6 +99,8 @@ pub(crate) struct Shared {
     pub(crate) outside: Counts,
     /// Memory of tasks.
     pub(crate) depot: Depot,
+    /// Who makes the choices, in a simulation; set before the first run.
+    pub(crate) choose: OnceLock<Arc<dyn Choose>>,
     pub(crate) this: Weak<Shared>,
 }
 
@@ -153,6 +158,7 @@ impl Shared {
             watch: Watch::default(),
             outside: Counts::default(),
             depot: Depot::new(),
+            choose: OnceLock::new(),
             this: this.clone(),
         });
         let workers = queues

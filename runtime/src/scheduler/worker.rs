@@ -4,6 +4,8 @@
 //! both.
 #![allow(unsafe_code)]
 
+mod chosen;
+
 use std::cell::Cell;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -97,6 +99,9 @@ impl Worker {
         self.shared.main_ended.store(false, Relaxed);
         self.shared.main_due.store(true, Relaxed);
         self.remote().counts.spawned.add();
+        if let Some(choose) = self.shared.choose.get() {
+            return self.run_main_chosen(main, &**choose);
+        }
         self.woken.set(true); // The other workers may sleep since the last run.
         self.work(
             || self.shared.main_ended.load(Acquire),

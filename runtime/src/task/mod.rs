@@ -208,6 +208,12 @@ impl Header {
         self.own_node_or_make().inner.lock().extra().doing = Some(doing);
     }
 
+    /// The operation that it has begun last, if that was noted.
+    pub(crate) fn doing(&self) -> Option<&'static str> {
+        let doing = self.own_node()?.inner.lock().extra.as_ref()?.doing;
+        doing.map(|doing| doing.operation)
+    }
+
     /// The name of the future's type.
     pub(crate) fn type_name(&self) -> fn() -> &'static str {
         self.vtable.type_name

@@ -180,6 +180,7 @@ impl RunToken {
         F::Output: Send + 'static,
     {
         crate::from_thread::not_on_a_worker("RunToken::run");
+        crate::from_thread::not_in_a_simulation("RunToken::run");
         let (request, answer) = answering(future);
         self.0.post(|| Some(Entry::Future(request)))?;
         match answer.wait() {
@@ -203,6 +204,7 @@ impl RunToken {
     #[track_caller]
     pub fn run_sync<T: Send + 'static>(&self, f: impl FnOnce() -> T + Send + 'static) -> Result<T, RunFinished> {
         crate::from_thread::not_on_a_worker("RunToken::run_sync");
+        crate::from_thread::not_in_a_simulation("RunToken::run_sync");
         let (send, receive) = crossbeam_channel::bounded(1);
         self.run_sync_soon(move || {
             let _ = send.send(catch_unwind(AssertUnwindSafe(f)));

@@ -84,7 +84,7 @@ impl TaskTree {
         self.taken
     }
 
-    pub(super) fn of(shared: &Shared) -> Option<Self> {
+    pub(crate) fn of(shared: &Shared) -> Option<Self> {
         let root = shared.present.root()?;
         Some(Self { entries: walk(root), taken: shared.time.now() })
     }
