@@ -2,6 +2,7 @@
 //!
 //! - [`MockClock`]: time that moves when the test says so, or by itself as soon as everything waits for it.
 //! - [`Sequencer`]: forces an order over tasks.
+//! - [`simulate`](mod@simulate): the same program on one thread, where every choice comes from a seed; [`sweep`] tries many.
 //! - [`on_each`], [`on_each_with_clock`]: the same test on one worker, on two, on more than there are cores.
 //! - [`CountDrops`], [`pending_once`]: what tests of cancellation need all the time.
 //!
@@ -20,9 +21,11 @@
 mod clock;
 mod drops;
 mod sequencer;
+pub mod simulate;
 mod workers;
 
 pub use clock::MockClock;
 pub use drops::{CountDrops, DropGuard};
 pub use sequencer::{Sequencer, Turn};
+pub use simulate::{Schedule, Simulated, Simulation, Sweep, simulate, sweep};
 pub use workers::{on_each, on_each_with_clock, pending_once};
