@@ -166,6 +166,7 @@ impl Worker {
     }
 
     /// Queues a task of this runtime, from the worker's own thread.
+    #[inline]
     pub(super) fn push(&self, task: NonNull<Header>, how: How) {
         if how == How::Spawn {
             self.remote().counts.spawned.add();

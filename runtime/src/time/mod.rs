@@ -93,6 +93,7 @@ impl Shard {
     }
 
     /// As `fire_due`, in the order that `choose` says, which is given how many are due, if they are more than one. For simulations.
+    #[cold]
     pub(crate) fn fire_due_as(&self, time: &Time, mut choose: impl FnMut(usize) -> usize) {
         let Some(next) = self.next() else { return };
         let Some(now) = time.ask(Time::now) else { return };

@@ -47,6 +47,7 @@ impl Ready {
 
 impl Worker {
     /// As `run_main`, in the order that `choose` says.
+    #[cold]
     pub(super) fn run_main_chosen(&self, main: NonNull<Header>, choose: &dyn Choose) {
         let shared = &*self.shared;
         let mut ready = Ready::default();
