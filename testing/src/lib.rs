@@ -3,6 +3,7 @@
 //! - [`MockClock`]: time that moves when the test says so, or by itself as soon as everything waits for it.
 //! - [`Sequencer`]: forces an order over tasks.
 //! - [`simulate`](mod@simulate): the same program on one thread, where every choice comes from a seed; [`sweep`] tries many.
+//! - [`cancel_everywhere`]: a future, cancelled and dropped at each of its suspensions.
 //! - [`on_each`], [`on_each_with_clock`]: the same test on one worker, on two, on more than there are cores.
 //! - [`CountDrops`], [`pending_once`]: what tests of cancellation need all the time.
 //!
@@ -27,5 +28,5 @@ mod workers;
 pub use clock::MockClock;
 pub use drops::{CountDrops, DropGuard};
 pub use sequencer::{Sequencer, Turn};
-pub use simulate::{Schedule, Simulated, Simulation, Sweep, simulate, sweep};
+pub use simulate::{CancelSweep, Cut, Schedule, Simulated, Simulation, Sweep, cancel_everywhere, simulate, sweep};
 pub use workers::{on_each, on_each_with_clock, pending_once};

@@ -5,22 +5,25 @@
 //! use trioxide_testing::simulate;
 //! use std::time::Duration;
 //!
-//! let sum = simulate(7, async || {
+//! let order = simulate(7, async || {
 //!     let (sender, receiver) = trioxide_sync::channel::bounded(1);
 //!     nursery(async |n| {
-//!         for number in 1..=3u64 {
+//!         for hours in [3, 1, 2] {
 //!             let sender = sender.clone();
 //!             n.spawn(async move {
-//!                 sleep(Duration::from_secs(number)).await; // takes no time
-//!                 sender.send(number).await.unwrap();
+//!                 sleep(Duration::from_secs(3600 * hours)).await; // takes no time
+//!                 sender.send(hours).await.unwrap();
 //!             });
 //!         }
+//!         let mut order = vec![];
+//!         while order.len() < 3 {
+//!             order.push(receiver.recv().await.unwrap());
+//!         }
+//!         Ok::<_, std::convert::Infallible>(order)
 //!     })
-//!     .await;
-//!     # drop(receiver);
-//!     6
+//!     .await
 //! });
-//! assert_eq!(sum, 6);
+//! assert_eq!(order.unwrap(), [1, 2, 3]);
 //! ```
 //!
 //! # What is chosen
@@ -58,6 +61,7 @@
 
 mod blame;
 mod director;
+mod everywhere;
 mod pct;
 mod schedule;
 mod seed;
@@ -69,6 +73,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use everywhere::{CancelSweep, Cut, cancel_everywhere};
 pub use schedule::Schedule;
 pub use sweep::{Sweep, sweep};
 pub use trace::{Actor, Event, Trace, What};

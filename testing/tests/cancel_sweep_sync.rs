@@ -1,0 +1,555 @@
+//! Each public async function of the sync crate, cancelled and dropped at each of its suspensions: nothing is lost, and nobody else hangs.
+
+use std::cell::{Cell, RefCell};
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use trioxide_runtime::{checkpoint, finally, move_on_after, sleep};
+use trioxide_sync::channel::{self, Receiver, Sender};
+use trioxide_sync::{Barrier, Condition, Event, Lazy, Mutex, OnceCell, ParkingLot, RwLock, Semaphore};
+use trioxide_testing::cancel_everywhere;
+
+const MOMENT: Duration = Duration::from_millis(1);
+
+/// Something that a future borrows for as long as it lives, however that ends.
+struct Slot<T>(Cell<Option<T>>);
+
+impl<T> Slot<T> {
+    fn new(value: T) -> Self {
+        Self(Cell::new(Some(value)))
+    }
+
+    fn lend(&self) -> Lent<'_, T> {
+        Lent { value: self.0.take(), slot: self }
+    }
+}
+
+struct Lent<'a, T> {
+    value: Option<T>,
+    slot: &'a Slot<T>,
+}
+
+impl<T> Drop for Lent<'_, T> {
+    fn drop(&mut self) {
+        self.slot.0.set(self.value.take());
+    }
+}
+
+impl<T> Deref for Lent<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.value.as_ref().expect("one borrows at a time")
+    }
+}
+
+impl<T> DerefMut for Lent<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.value.as_mut().expect("one borrows at a time")
+    }
+}
+
+#[test]
+fn semaphore() {
+    let runs = cancel_everywhere(
+        async |n| {
+            let semaphore = Arc::new(Semaphore::new(3));
+            for permits in 1..=3 {
+                let semaphore = semaphore.clone();
+                n.spawn(async move {
+                    for _ in 0..2 {
+                        let _held = semaphore.acquire_many(permits).await;
+                        sleep(MOMENT).await;
+                    }
+                });
+            }
+            semaphore
+        },
+        async |semaphore| {
+            drop(semaphore.acquire().await);
+            drop(semaphore.acquire_many(3).await);
+            drop(semaphore.clone().acquire_owned().await);
+            let _held = semaphore.clone().acquire_many_owned(2).await;
+            checkpoint().await;
+        },
+        async |semaphore, cut| {
+            assert_eq!(semaphore.available(), 3, "{cut}");
+            assert_eq!(semaphore.statistics().tasks_waiting, 0, "{cut}");
+            drop(semaphore.acquire_many(3).await);
+        },
+    );
+    assert!(runs > 100, "{runs}");
+}
+
+#[test]
+fn mutex() {
+    let runs = cancel_everywhere(
+        async |n| {
+            let (mutex, added) = (Arc::new(Mutex::new(0)), Arc::new(AtomicUsize::new(0)));
+            for _ in 0..3 {
+                let (mutex, added) = (mutex.clone(), added.clone());
+                n.spawn(async move { add(&mutex, &added).await });
+            }
+            (mutex, added)
+        },
+        async |(mutex, added)| {
+            add(mutex, added).await;
+            let mut guard = mutex.clone().lock_owned().await.unwrap();
+            checkpoint().await;
+            *guard += 1;
+            added.fetch_add(1, Relaxed);
+        },
+        async |(mutex, added), cut| {
+            assert!(mutex.broken().is_none(), "{cut}");
+            assert_eq!(*mutex.try_lock().unwrap(), added.load(Relaxed), "{cut}");
+        },
+    );
+    assert!(runs > 100, "{runs}");
+}
+
+async fn add(mutex: &Mutex<usize>, added: &AtomicUsize) {
+    let mut guard = mutex.lock().await.unwrap();
+    let read = *guard;
+    checkpoint().await;
+    *guard = read + 1;
+    added.fetch_add(1, Relaxed);
+}
+
+#[test]
+fn rw_lock() {
+    let runs = cancel_everywhere(
+        async |n| {
+            let lock = Arc::new(RwLock::new([0, 0]));
+            for task in 0..4 {
+                let lock = lock.clone();
+                n.spawn(async move {
+                    if task % 2 == 0 {
+                        let read = lock.read().await.unwrap();
+                        checkpoint().await;
+                        assert_eq!(read[0], read[1]);
+                    } else {
+                        let mut written = lock.write().await.unwrap();
+                        written[0] += 1;
+                        checkpoint().await;
+                        written[1] += 1;
+                    }
+                });
+            }
+            lock
+        },
+        async |lock| {
+            // One after the other: a second read waits for a writer that waits for the first.
+            let numbers = *lock.read().await.unwrap();
+            assert!(numbers[0] <= lock.clone().read_owned().await.unwrap()[0]);
+            lock.write().await.unwrap()[0] += 0;
+            let owned = lock.clone().write_owned().await.unwrap();
+            checkpoint().await;
+            assert_eq!(owned[0], owned[1]);
+        },
+        async |lock, cut| {
+            assert!(lock.broken().is_none(), "{cut}");
+            assert_eq!(*lock.try_write().unwrap(), [2, 2], "{cut}");
+        },
+    );
+    assert!(runs > 100, "{runs}");
+}
+
+#[test]
+fn condition() {
+    struct State {
+        mutex: Mutex<usize>,
+        condition: Condition,
+    }
+    let runs = cancel_everywhere(
+        async |n| {
+            let state = Arc::new(State { mutex: Mutex::new(0), condition: Condition::new() });
+            let (waiter, notifier) = (state.clone(), state.clone());
+            n.spawn(async move {
+                let guard = waiter.mutex.lock().await.unwrap();
+                drop(waiter.condition.wait_while(guard, |value| *value < 2).await.unwrap());
+            });
+            n.spawn(async move {
+                for _ in 0..3 {
+                    sleep(MOMENT).await;
+                    let mut guard = notifier.mutex.lock().await.unwrap();
+                    *guard += 1;
+                    notifier.condition.notify_all(&guard);
+                }
+            });
+            state
+        },
+        async |state| {
+            let guard = state.mutex.lock().await.unwrap();
+            let guard = state.condition.wait(guard).await.unwrap();
+            let guard = state.condition.wait_while(guard, |value| *value < 3).await.unwrap();
+            assert_eq!(*guard, 3);
+        },
+        async |state, cut| {
+            assert_eq!(*state.mutex.try_lock().unwrap(), 3, "{cut}");
+            assert_eq!(state.condition.statistics(&state.mutex).tasks_waiting, 0, "{cut}");
+        },
+    );
+    assert!(runs > 60, "{runs}");
+}
+
+#[test]
+fn barrier() {
+    cancel_everywhere(
+        async |n| {
+            let (barrier, passed, leaders) =
+                (Arc::new(Barrier::new(3)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+            for delay in 0..2 {
+                let (barrier, passed, leaders) = (barrier.clone(), passed.clone(), leaders.clone());
+                n.spawn(async move {
+                    sleep(MOMENT * delay).await;
+                    if let Some(pass) = move_on_after(Duration::from_secs(1), barrier.wait()).await {
+                        passed.fetch_add(1, Relaxed);
+                        leaders.fetch_add(usize::from(pass.is_leader()), Relaxed);
+                    }
+                });
+            }
+            (barrier, passed, leaders)
+        },
+        async |(barrier, _, leaders)| {
+            let pass = barrier.wait().await;
+            leaders.fetch_add(usize::from(pass.is_leader()), Relaxed);
+        },
+        async |(barrier, passed, leaders), cut| {
+            let passed = passed.load(Relaxed);
+            assert!(passed == 0 || passed == 2, "{cut}: all or none");
+            if cut.outcome().is_some() {
+                assert_eq!((passed, leaders.load(Relaxed)), (2, 1), "{cut}");
+            }
+            assert_eq!(barrier.statistics().tasks_waiting, 0, "{cut}");
+        },
+    );
+}
+
+#[test]
+fn once_cell() {
+    cancel_everywhere(
+        async |n| {
+            let (cell, making) = (Arc::new(OnceCell::new()), Arc::new(AtomicUsize::new(0)));
+            let (other, other_making) = (cell.clone(), making.clone());
+            n.spawn(async move {
+                let value = other.get_or_init(async || make(&other_making).await).await;
+                assert_eq!(*value, 7);
+            });
+            (cell, making)
+        },
+        async |(cell, making)| {
+            let failed = cell.get_or_try_init(async || {
+                checkpoint().await;
+                Err(())
+            });
+            let _ = failed.await;
+            *cell.get_or_init(async || make(making).await).await
+        },
+        async |(cell, making), cut| {
+            assert_eq!((cell.get(), making.load(Relaxed)), (Some(&7), 0), "{cut}");
+            assert!(cut.outcome().is_none_or(|value| *value == 7));
+        },
+    );
+}
+
+/// Alone, or cut.
+async fn make(making: &AtomicUsize) -> u32 {
+    struct Alone<'a>(&'a AtomicUsize);
+    impl Drop for Alone<'_> {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Relaxed);
+        }
+    }
+    assert_eq!(making.fetch_add(1, Relaxed), 0, "one makes it at a time");
+    let _alone = Alone(making);
+    sleep(MOMENT).await;
+    7
+}
+
+#[test]
+fn lazy() {
+    cancel_everywhere(
+        async |n| {
+            let lazy = Arc::new(Lazy::new(async || {
+                sleep(MOMENT).await;
+                7
+            }));
+            let other = lazy.clone();
+            n.spawn(async move { assert_eq!(*other.force().await, 7) });
+            lazy
+        },
+        async |lazy| *lazy.force().await,
+        async |lazy, cut| assert_eq!(lazy.get(), Some(&7), "{cut}"),
+    );
+}
+
+#[test]
+fn parking_lot() {
+    cancel_everywhere(
+        async |n| {
+            let (lot, woken, unparked) =
+                (ParkingLot::new(), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+            let (other, counts) = (lot.clone(), woken.clone());
+            n.spawn(async move {
+                if let Some(parked) = move_on_after(Duration::from_secs(9), other.park()).await {
+                    parked.unwrap();
+                    counts.fetch_add(1, Relaxed);
+                }
+            });
+            let (other, counts) = (lot.clone(), unparked.clone());
+            n.spawn(async move {
+                sleep(Duration::from_secs(1)).await;
+                counts.fetch_add(other.unpark(1), Relaxed);
+            });
+            (lot, woken, unparked)
+        },
+        async |(lot, woken, _)| {
+            if let Some(parked) = move_on_after(Duration::from_secs(9), lot.park()).await {
+                parked.unwrap();
+                woken.fetch_add(1, Relaxed);
+            }
+        },
+        async |(lot, woken, unparked), cut| {
+            assert_eq!((woken.load(Relaxed), unparked.load(Relaxed)), (1, 1), "{cut}: passed on");
+            assert_eq!(lot.statistics().tasks_waiting, 0, "{cut}");
+        },
+    );
+}
+
+#[test]
+fn event() {
+    cancel_everywhere(
+        async |n| {
+            let event = Arc::new(Event::new());
+            let (waiter, setter) = (event.clone(), event.clone());
+            n.spawn(async move { waiter.wait().await });
+            n.spawn(async move {
+                sleep(MOMENT).await;
+                setter.set();
+            });
+            event
+        },
+        async |event| {
+            event.wait().await;
+            event.wait().await;
+        },
+        async |event, cut| assert_eq!(event.statistics().tasks_waiting, 0, "{cut}"),
+    );
+}
+
+#[test]
+fn send() {
+    for capacity in [0, 1, 2] {
+        let runs = cancel_everywhere(
+            async |n| {
+                let (sender, receiver) = channel::bounded(capacity);
+                let received = Arc::new(std::sync::Mutex::new(vec![]));
+                let (other, noted) = (sender.clone(), received.clone());
+                n.spawn(async move {
+                    for number in 100..103 {
+                        other.send(number).await.unwrap();
+                    }
+                });
+                n.spawn(async move {
+                    // Until all are gone: those who send keep it open no longer than they live.
+                    while let Some(Ok(number)) = move_on_after(Duration::from_secs(1), receiver.recv()).await {
+                        noted.lock().unwrap().push(number);
+                        checkpoint().await;
+                    }
+                });
+                (sender, received, RefCell::new(0))
+            },
+            async |(sender, _, sent)| {
+                for number in 0..3 {
+                    sender.send(number).await.unwrap();
+                    *sent.borrow_mut() += 1;
+                }
+            },
+            async |(_, received, sent), cut| {
+                let (sent, received) = (*sent.borrow(), received.lock().unwrap());
+                let of = |range: std::ops::Range<i32>| {
+                    received.iter().copied().filter(|number| range.contains(number)).collect::<Vec<_>>()
+                };
+                assert_eq!(of(100..103), [100, 101, 102], "{cut}");
+                // What was cut may have got through only if it was dropped unpolled.
+                let numbers: Vec<_> = (0..sent).collect();
+                let one_more: Vec<_> = (0..=sent).collect();
+                assert!(
+                    of(0..3) == numbers || (cut.is_drop() && of(0..3) == one_more),
+                    "{cut}: {received:?}, {sent} sent"
+                );
+            },
+        );
+        assert!(runs > 60, "{runs}");
+    }
+}
+
+/// A channel whose numbers 0 to 4 are sent, and what was received.
+type Numbers = (Receiver<u32>, RefCell<Vec<u32>>);
+
+fn numbers(capacity: usize, n: &trioxide_runtime::Nursery<std::convert::Infallible>) -> Numbers {
+    let (sender, receiver) = channel::bounded(capacity);
+    // A service: if nobody receives any more it would wait for ever.
+    n.service(async move {
+        for number in 0..5 {
+            sender.send(number).await.unwrap();
+        }
+    });
+    (receiver, RefCell::new(vec![]))
+}
+
+/// What was received, and what is there still, are the first numbers in order.
+fn check_numbers((receiver, received): &Numbers, cut: &impl std::fmt::Display) {
+    let mut all = received.borrow().clone();
+    while let Ok(number) = receiver.try_recv() {
+        all.push(number);
+    }
+    let expected: Vec<_> = (0..all.len() as u32).collect();
+    assert_eq!(all, expected, "{cut}");
+}
+
+#[test]
+fn recv() {
+    for capacity in [0, 1, 5] {
+        let runs = cancel_everywhere(
+            async |n| numbers(capacity, n),
+            async |(receiver, received)| {
+                for _ in 0..5 {
+                    let number = receiver.recv().await.unwrap();
+                    received.borrow_mut().push(number);
+                }
+            },
+            async |numbers, cut| check_numbers(numbers, cut),
+        );
+        assert!(runs > 60, "{runs}");
+    }
+}
+
+#[test]
+fn messages() {
+    cancel_everywhere(
+        async |n| numbers(1, n),
+        async |(receiver, received)| {
+            let mut messages = std::pin::pin!(receiver.messages());
+            while let Some(number) = messages.next().await {
+                received.borrow_mut().push(number);
+            }
+        },
+        async |numbers, cut| check_numbers(numbers, cut),
+    );
+}
+
+#[test]
+fn oneshot() {
+    cancel_everywhere(
+        async |n| {
+            let (sender, receiver) = channel::oneshot::oneshot();
+            n.spawn(async move {
+                sleep(MOMENT).await;
+                sender.send(7).unwrap();
+            });
+            Slot::new(receiver)
+        },
+        async |receiver| {
+            let mut receiver = receiver.lend();
+            (&mut *receiver).await.unwrap()
+        },
+        async |receiver, cut| match cut.outcome() {
+            Some(value) => assert_eq!(*value, 7),
+            None => assert_eq!(receiver.lend().try_recv(), Ok(7), "{cut}"),
+        },
+    );
+}
+
+#[test]
+fn broadcast() {
+    cancel_everywhere(
+        async |n| {
+            let (sender, receiver) = channel::broadcast::broadcast(8);
+            n.spawn(async move {
+                for number in 0..4 {
+                    sleep(MOMENT).await;
+                    sender.send(number).unwrap();
+                }
+            });
+            (Slot::new(receiver), RefCell::new(vec![]))
+        },
+        async |(receiver, received)| {
+            let mut receiver = receiver.lend();
+            while let Ok(number) = receiver.recv().await {
+                received.borrow_mut().push(number);
+            }
+        },
+        async |(receiver, received), cut| {
+            let mut receiver = receiver.lend();
+            while let Ok(number) = receiver.try_recv() {
+                received.borrow_mut().push(number);
+            }
+            assert_eq!(*received.borrow(), [0, 1, 2, 3], "{cut}");
+        },
+    );
+}
+
+#[test]
+fn watch() {
+    cancel_everywhere(
+        async |n| {
+            let (sender, receiver) = channel::watch::watch(0);
+            n.spawn(async move {
+                for number in 1..=3 {
+                    sleep(MOMENT).await;
+                    sender.send(number);
+                }
+            });
+            (Slot::new(receiver), Cell::new(0))
+        },
+        async |(receiver, seen)| {
+            let mut receiver = receiver.lend();
+            receiver.changed().await.unwrap();
+            seen.set(*receiver.borrow_and_update());
+            seen.set(*receiver.wait_for(|number| *number == 3).await.unwrap());
+        },
+        async |(receiver, seen), cut| {
+            let receiver = receiver.lend();
+            assert_eq!(*receiver.borrow(), 3);
+            if seen.get() == 0 {
+                assert!(receiver.has_changed(), "{cut}: still news");
+            }
+        },
+    );
+}
+
+#[test]
+fn generate() {
+    cancel_everywhere(
+        async |_| (Cell::new(0), Cell::new(0)),
+        async |(begun, cleaned)| {
+            let produce = async |sender: Sender<u32>| {
+                begun.set(begun.get() + 1);
+                let numbers = async {
+                    for number in 0.. {
+                        sender.send(number).await.unwrap();
+                    }
+                };
+                finally(numbers, async {
+                    sleep(MOMENT).await;
+                    cleaned.set(cleaned.get() + 1);
+                })
+                .await;
+            };
+            let consume =
+                async |numbers: &Receiver<u32>| [numbers.recv().await.unwrap(), numbers.recv().await.unwrap()];
+            channel::generate(produce, consume).await.1
+        },
+        async |(begun, cleaned), cut| {
+            assert!(cut.outcome().is_none_or(|numbers| *numbers == [0, 1]));
+            // Whoever drops the whole drops the clean-up, too.
+            if !cut.is_drop() {
+                assert_eq!(begun.get(), cleaned.get(), "{cut}");
+            }
+        },
+    );
+}
