@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 #[doc(hidden)]
 pub use crate::scheduler::choose::{Candidate, Choose};
 pub use crate::scheduler::driver::{Driver, driver};
+pub use crate::scheduler::quiet::wait_all_tasks_blocked;
 pub use crate::task::after::{AfterTurn, TaskRef, hold, holder, holder_id, holder_of, release};
 pub use crate::wait_list::{Left, Locked, Lot, Waiter};
 

@@ -18,7 +18,7 @@ use crate::runtime::{Builder, Runtime};
 use crate::scope::{CancelReason, CancelScope, CancelSource, Cancelled, ScopeHandle};
 use crate::task::Task;
 use crate::time::sleep_forever;
-use crate::token::{RunFinished, RunTokenError};
+use crate::token::{RunFinished, RunToken, RunTokenError};
 
 /// A handle for synchronous code to a run in a thread of its own.
 ///
@@ -42,6 +42,8 @@ pub struct Portal {
     nursery: Nursery<Infallible>,
     /// Ends the body of the nursery.
     closing: ScopeHandle,
+    /// Shows that something outside may wake a task; `None` once the portal gives up.
+    token: Option<RunToken>,
     /// `None` once joined.
     thread: Option<JoinHandle<()>>,
 }
@@ -68,12 +70,12 @@ impl Portal {
         let (send, receive) = crossbeam_channel::bounded(1);
         let thread = thread::Builder::new().name("trioxide-portal".into()).spawn(move || {
             runtime.run(nursery(async |n: Nursery<Infallible>| {
-                let _ = send.send(n);
+                let _ = send.send((n, RunToken::current()));
                 let _ = scope.run(sleep_forever()).await;
             }));
         })?;
         match receive.recv() {
-            Ok(nursery) => Ok(Self { nursery, closing, thread: Some(thread) }),
+            Ok((nursery, token)) => Ok(Self { nursery, closing, token: Some(token), thread: Some(thread) }),
             Err(_) => match thread.join() {
                 Err(panic) => resume_unwind(panic),
                 Ok(()) => unreachable!("the body sends first of all"),
@@ -141,6 +143,7 @@ impl Portal {
     }
 
     fn join(&mut self) {
+        drop(self.token.take());
         let Some(thread) = self.thread.take() else { return };
         if let Err(panic) = thread.join()
             && !thread::panicking()

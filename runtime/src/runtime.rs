@@ -82,6 +82,7 @@ impl Runtime {
             watchdog: None,
             on_stall: None,
             stall_after: STALL_AFTER,
+            fail_on_deadlock: false,
             signals: true,
             signal_grace: Duration::from_secs(8),
             choose: None,
@@ -216,6 +217,7 @@ pub struct Builder {
     watchdog: Option<Watchdog>,
     on_stall: Option<Arc<StallReport>>,
     stall_after: Duration,
+    fail_on_deadlock: bool,
     signals: bool,
     signal_grace: Duration,
     choose: Option<Arc<dyn Choose>>,
@@ -354,7 +356,7 @@ impl Builder {
     }
 
     /// Calls `report` when nothing in a run can run any more, in place of a text on standard error that shows the tree: every task waits, and there is no timer, no
-    /// call of [`blocking`](crate::blocking), nobody who has its [`RunToken`](crate::RunToken), and no I/O driver, which may always bring something.
+    /// call of [`blocking`](crate::blocking), nobody who has its [`RunToken`](crate::RunToken), and nothing registered with the I/O driver, which may always bring something.
     ///
     /// The run goes on waiting, for it cannot know of other threads that hold wakers or handles; nor are signals counted. So the report comes only when it has been
     /// so for [a while](Self::stall_after), and once until something runs again. A worker calls it, outside of any task: it may wake and cancel, for instance
@@ -395,6 +397,26 @@ impl Builder {
         self
     }
 
+    /// For tests: a run in which every task waits and nothing can wake one any more panics at once, with the task tree, instead of hanging. Default: off.
+    ///
+    /// It is cancelled, and the report, which goes to standard error too, is its panic. Nothing can is: no timer is armed, no call of [`blocking`](crate::blocking) runs, nothing is registered with
+    /// the I/O driver, and nobody holds the run's [`RunToken`](crate::RunToken) or [`Portal`](crate::Portal). So a server that waits for a connection is
+    /// not in a deadlock. But a thread that holds a waker, the end of a channel or a handle is not known of: one that is to wake a task must hold the run's token until then, or be waited for in
+    /// `blocking`. With [`track_tasks`](Self::track_tasks) the report says what each task waits for, and who holds that.
+    ///
+    /// If something that is shielded waits for ever, so that the run does not end when it is cancelled, the process is aborted, after a second report.
+    ///
+    /// ```should_panic
+    /// use trioxide_runtime::{Runtime, sleep_forever};
+    ///
+    /// let runtime = Runtime::builder().fail_on_deadlock(true).build().unwrap();
+    /// runtime.run(sleep_forever()); // panics: "trioxide: deadlock: …"
+    /// ```
+    pub fn fail_on_deadlock(mut self, fail: bool) -> Self {
+        self.fail_on_deadlock = fail;
+        self
+    }
+
     /// Starts the workers.
     ///
     /// # Errors
@@ -419,6 +441,9 @@ impl Builder {
         }
         shared.time.attach(&shared);
         shared.watch.report_stalls(Stall::new(self.stall_after, self.on_stall));
+        if self.fail_on_deadlock {
+            shared.watch.fail_on_deadlock();
+        }
         if self.track_tasks {
             shared.watch.track_tasks();
         }

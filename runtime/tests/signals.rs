@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use libc::{SIG_DFL, SIG_IGN, SIGINT, SIGTERM};
 use process::{Child, disposition, disposition_now, say};
-use trioxide_runtime::{Runtime, blocking, checkpoint, finally, nursery, run, sleep_forever, stopping, until_stopping};
+use trioxide_runtime::{
+    Runtime, blocking, checkpoint, finally, nursery, run, shield, sleep_forever, stopping, until_stopping,
+};
 use trioxide_testing::MockClock;
 
 fn start(case: &str) -> Child {
@@ -342,6 +344,22 @@ fn several() {
     });
 }
 
+/// No signal of ours, but the whole process too: see `watch::deadlock` D1.
+#[test]
+fn a_deadlock_that_cannot_be_ended_aborts_the_process() {
+    let mut child = start("deadlock");
+    child.expect("waits for ever");
+    assert_eq!(child.end(), -libc::SIGABRT);
+}
+
+fn deadlock() {
+    let runtime = Runtime::builder().signals(false).fail_on_deadlock(true).build().unwrap();
+    runtime.run(shield(async {
+        say("waits for ever");
+        std::future::pending::<()>().await;
+    }));
+}
+
 /// Plays a case, in a child process; in a run of all tests it does nothing.
 #[test]
 fn child() {
@@ -358,6 +376,7 @@ fn child() {
         "put back" => put_back(),
         "back" => back(),
         "several" => several(),
+        "deadlock" => deadlock(),
         other => panic!("no such case: {other}"),
     }
 }

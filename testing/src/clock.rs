@@ -14,11 +14,15 @@ use trioxide_runtime::Clock;
 ///
 /// By itself it stands still. It moves by [`jump`](MockClock::jump), at a [`rate`](MockClock::set_rate), or, if
 /// made with [`autojump`](MockClock::autojump), to the next deadline whenever nothing else is left to do. All
-/// three go together.
+/// three go together. Tasks in [`wait_all_tasks_blocked`](crate::wait_all_tasks_blocked) come before such a jump.
+///
+/// Clones share the time, and one clock may serve several runtimes: each of them moves it when *it* has nothing else to do.
 ///
 /// What waits for something that the runtime does not know of, such as an answer from another process, may
 /// see time jump ahead of it: autojump is for tests whose world is inside the run. Jobs on the thread
-/// pool are inside.
+/// pool are inside; a [threshold](MockClock::set_autojump_threshold) gives the rest some real time.
+///
+/// After Trio's `MockClock`; there `autojump_threshold` is infinite by default, as it is `None` here.
 ///
 /// ```
 /// use std::time::Duration;
@@ -39,7 +43,8 @@ pub struct MockClock {
 
 struct Shared {
     start: Instant,
-    autojump: bool,
+    /// `None`: no jumps of its own.
+    threshold: Mutex<Option<Duration>>,
     anchor: Mutex<Anchor>,
     /// Called after the time was moved by hand; one for each runtime that was built with this clock.
     changed: Mutex<Vec<Arc<dyn Fn() + Send + Sync>>>,
@@ -55,21 +60,26 @@ struct Anchor {
 impl MockClock {
     /// A clock that stands still until it is moved.
     pub fn new() -> Self {
-        Self::build(false)
+        Self::build(None)
     }
 
     /// A clock that jumps to the next deadline whenever every task waits and only time can go on.
     ///
     /// It jumps to the deadline exactly, so what a task sees of time does not depend on the machine.
     pub fn autojump() -> Self {
-        Self::build(true)
+        Self::build(Some(Duration::ZERO))
     }
 
-    fn build(autojump: bool) -> Self {
+    fn build(threshold: Option<Duration>) -> Self {
         let start = Instant::now();
         let anchor = Anchor { virtual_time: start, real_time: start, rate: 0.0 };
         Self {
-            shared: Arc::new(Shared { start, autojump, anchor: Mutex::new(anchor), changed: Mutex::new(Vec::new()) }),
+            shared: Arc::new(Shared {
+                start,
+                threshold: Mutex::new(threshold),
+                anchor: Mutex::new(anchor),
+                changed: Mutex::new(Vec::new()),
+            }),
         }
     }
 
@@ -100,6 +110,40 @@ impl MockClock {
         self.change(|anchor| anchor.rate = rate);
     }
 
+    /// The rate: 0 until it was [set](Self::set_rate).
+    pub fn rate(&self) -> f64 {
+        self.shared.anchor.lock().rate
+    }
+
+    /// How long, in real time, everything must have been blocked before the clock jumps to the next deadline by itself; `None`: it does not. What is
+    /// set counts at once, also for what is blocked already.
+    ///
+    /// Zero is right if the world of the test is inside the run. Something that answers from outside, such as a process, has so much time for it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use trioxide_runtime::{Runtime, sleep};
+    /// use trioxide_testing::MockClock;
+    ///
+    /// let clock = MockClock::new();
+    /// let runtime = Runtime::builder().clock(clock.clone()).build().unwrap();
+    /// runtime.run(async {
+    ///     clock.set_autojump_threshold(Some(Duration::ZERO));
+    ///     sleep(Duration::from_secs(5)).await;
+    ///     clock.set_autojump_threshold(None); // From here on it stands still again.
+    /// });
+    /// assert_eq!(clock.elapsed(), Duration::from_secs(5));
+    /// ```
+    pub fn set_autojump_threshold(&self, threshold: Option<Duration>) {
+        *self.shared.threshold.lock() = threshold;
+        self.tell();
+    }
+
+    /// What [`set_autojump_threshold`](Self::set_autojump_threshold) has set: `None` for [`new`](Self::new), zero for [`autojump`](Self::autojump).
+    pub fn autojump_threshold(&self) -> Option<Duration> {
+        *self.shared.threshold.lock()
+    }
+
     /// How much virtual time has passed since the clock was made.
     pub fn elapsed(&self) -> Duration {
         self.now().duration_since(self.shared.start)
@@ -111,6 +155,10 @@ impl MockClock {
         change(&mut moved);
         *anchor = moved;
         drop(anchor);
+        self.tell();
+    }
+
+    fn tell(&self) {
         // Called without the locks: what it wakes may look at the clock.
         let changed = self.shared.changed.lock().clone();
         for notify in changed {
@@ -159,10 +207,12 @@ impl Clock for MockClock {
         Some(real.saturating_add(Duration::from_nanos(1)))
     }
 
+    fn patience(&self) -> Option<Duration> {
+        self.autojump_threshold()
+    }
+
     fn all_idle(&self, next: Option<Instant>) -> bool {
-        let Some(next) = next.filter(|_| self.shared.autojump) else {
-            return false;
-        };
+        let Some((next, _)) = next.zip(self.autojump_threshold()) else { return false };
         let mut anchor = self.shared.anchor.lock();
         let mut moved = anchor.at(Instant::now());
         moved.virtual_time = moved.virtual_time.max(next);
@@ -185,8 +235,8 @@ impl fmt::Debug for MockClock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MockClock")
             .field("elapsed", &self.elapsed())
-            .field("rate", &self.shared.anchor.lock().rate)
-            .field("autojump", &self.shared.autojump)
+            .field("rate", &self.rate())
+            .field("autojump_threshold", &self.autojump_threshold())
             .finish()
     }
 }

@@ -1,6 +1,7 @@
 //! Concurrent code tested without a sleep.
 //!
 //! - [`MockClock`]: time that moves when the test says so, or by itself as soon as everything waits for it.
+//! - [`wait_all_tasks_blocked`]: goes on when nothing else can.
 //! - [`Sequencer`]: forces an order over tasks.
 //! - [`simulate`](mod@simulate): the same program on one thread, where every choice comes from a seed; [`sweep`] tries many.
 //! - [`cancel_everywhere`]: a future, cancelled and dropped at each of its suspensions.
@@ -29,4 +30,6 @@ pub use clock::MockClock;
 pub use drops::{CountDrops, DropGuard};
 pub use sequencer::{Sequencer, Turn};
 pub use simulate::{CancelSweep, Cut, Schedule, Simulated, Simulation, Sweep, cancel_everywhere, simulate, sweep};
+#[doc(inline)]
+pub use trioxide_runtime::lowlevel::wait_all_tasks_blocked;
 pub use workers::{on_each, on_each_with_clock, pending_once};

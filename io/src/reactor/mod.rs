@@ -156,6 +156,10 @@ impl Driver for Reactor {
     fn wake(&self) {
         self.selector.wake();
     }
+
+    fn may_wake(&self) -> bool {
+        self.table.lock().len() != 0
+    }
 }
 
 impl Drop for Reactor {

@@ -9,6 +9,8 @@ mod datagrams;
 mod hog;
 #[cfg(feature = "hyper")]
 mod hyper_rt;
+#[cfg(unix)]
+mod mock_time;
 mod options;
 mod tcp;
 #[cfg(feature = "tokio-io")]

@@ -135,7 +135,7 @@ impl Ticket {
             state.jobs == 0
         };
         if idle && let Some(runtime) = self.pool.runtime.get().and_then(Weak::upgrade) {
-            runtime.pool_rests();
+            runtime.look_again();
         }
     }
 }

@@ -19,6 +19,11 @@ pub trait Driver: Any + Send + Sync {
 
     /// Makes the present `wait` return, or the next one. Called from any thread.
     fn wake(&self);
+
+    /// Whether an event may still come that wakes a task: anything is registered. If not, a run in which every task waits hangs, as one without a driver does.
+    fn may_wake(&self) -> bool {
+        true
+    }
 }
 
 /// The driver of the current runtime, made by `make` at the first call.

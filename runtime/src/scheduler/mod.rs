@@ -12,6 +12,7 @@
 //! | `worker` | the loop: next task, search, maintenance, sleep |
 //! | `queues` | what a worker has to run, and in which order |
 //! | `idle`, `README.md` | who sleeps and who searches; the race and the proof |
+//! | `quiet` | what happens when every task is blocked |
 //! | `sentry` | who looks after what a worker in a long poll has left |
 //! | `linger` | what it does for some microseconds before it blocks |
 //! | `parker`, `driver` | where a worker blocks |
@@ -28,6 +29,7 @@ pub(crate) mod idle;
 mod linger;
 pub(crate) mod parker;
 mod queues;
+pub(crate) mod quiet;
 pub(crate) mod sentry;
 mod worker;
 
@@ -53,6 +55,7 @@ use driver::Driver;
 use idle::Idle;
 use parker::Parker;
 use queues::{Ends, Queues};
+use quiet::Quiet;
 use sentry::Sentries;
 pub(crate) use worker::Worker;
 
@@ -88,8 +91,7 @@ pub(crate) struct Shared {
     at_driver: Mutex<()>,
     /// Which worker that is; `usize::MAX`: none.
     driver_holder: AtomicUsize,
-    /// Held by the worker that asks the user's clock to move on.
-    moving: Mutex<()>,
+    quiet: Quiet,
     pub(crate) time: Time,
     pub(crate) pool: Pool,
     pub(crate) budget: u32,
@@ -150,7 +152,7 @@ impl Shared {
             installing: Mutex::new(()),
             at_driver: Mutex::new(()),
             driver_holder: AtomicUsize::new(usize::MAX),
-            moving: Mutex::new(()),
+            quiet: Quiet::new(),
             time,
             pool,
             budget,
@@ -194,9 +196,10 @@ impl Shared {
         }
     }
 
-    /// The pool has finished its last job: wakes a sleeping worker, for it to look at the state of the whole; for a clock of the user's, or if everybody sleeps.
-    pub(crate) fn pool_rests(&self) {
-        // Who lies down asks the pool after that, under its lock, in which the job was taken off: so either it sees the pool idle, or is seen here.
+    /// The pool has finished its last job, or the last token of the run is gone: wakes a sleeping worker, for it to look at the state of the whole; for a clock of
+    /// the user's, or if everybody sleeps.
+    pub(crate) fn look_again(&self) {
+        // Who lies down asks the pool and the tokens after that: so either it sees that, or is seen here.
         fence(SeqCst);
         if self.time.is_custom() || self.idle.all_sleep() {
             self.wake_one();
@@ -369,9 +372,14 @@ impl Shared {
         !self.inject.is_empty() || self.remotes.iter().any(|remote| remote.ends.have_queued())
     }
 
+    /// How many polls there were: nothing changes in a run without one.
+    pub(crate) fn polls(&self) -> u64 {
+        self.remotes.iter().map(|remote| remote.counts.steps.get()).sum()
+    }
+
     /// Whether nothing here can make a task run, for a worker that has lain down: then only a thread that is not known of can.
     pub(crate) fn at_rest(&self) -> bool {
-        self.driver.get().is_none()
+        self.driver.get().is_none_or(|driver| !driver.may_wake())
             && self.idle.all_sleep()
             && self.remotes.iter().all(|remote| remote.shard.next().is_none())
             && self.pool.is_idle()

@@ -14,8 +14,10 @@ use std::time::Duration;
 use super::idle::Risen;
 use super::linger::Linger;
 use super::queues::{Ends, Queues};
+use super::quiet::{Decision, Rest};
 use super::sentry::{NAP, Seen};
 use super::{How, ID_BLOCK, Queued, Shared, take_ids};
+use crate::contain;
 use crate::context;
 use crate::nursery::Kept;
 use crate::primitives::atomic::Ordering::{Acquire, Relaxed};
@@ -60,6 +62,14 @@ pub(crate) struct Worker {
 enum Mode {
     Running,
     Searching,
+}
+
+/// Where a worker sleeps.
+enum Bed {
+    /// In the driver, if nobody else is there; for so long at most.
+    Any(Option<Duration>),
+    /// Not in the driver: another worker is to ask that.
+    Parker,
 }
 
 impl Worker {
@@ -303,9 +313,10 @@ impl Worker {
         if (look && shared.has_queued()) || shared.has_bound(self.index) {
             return self.rise(false);
         }
-        if let Some(mode) = self.time_moved() {
-            return mode;
-        }
+        let bed = match self.settle() {
+            Ok(bed) => bed,
+            Err(mode) => return mode,
+        };
         let timeout = match self.remote().shard.next() {
             None => None,
             Some(next) => match shared.time.sleep_time(next) {
@@ -313,6 +324,11 @@ impl Worker {
                 timeout => timeout,
             },
         };
+        match bed {
+            Bed::Parker => return self.park(timeout),
+            Bed::Any(Some(after)) => return self.block(Some(timeout.map_or(after, |timeout| timeout.min(after)))),
+            Bed::Any(None) => {}
+        }
         if !NAPS {
             return self.block(timeout);
         }
@@ -345,10 +361,7 @@ impl Worker {
     fn block(&self, timeout: Option<Duration>) -> Mode {
         let shared = &*self.shared;
         let driver = shared.driver.get().and_then(|driver| Some((driver, shared.at_driver.try_lock()?)));
-        let Some((driver, _at_driver)) = driver else {
-            let parker = &self.remote().parker;
-            return self.rise(self.linger.wait(parker) || parker.park(timeout));
-        };
+        let Some((driver, _at_driver)) = driver else { return self.park(timeout) };
         shared.driver_holder.store(self.index, Relaxed);
         let unparked = self.remote().parker.park_at(&**driver, timeout);
         shared.driver_holder.store(usize::MAX, Relaxed);
@@ -359,6 +372,12 @@ impl Worker {
             self.woken.set(true);
         }
         mode
+    }
+
+    /// Blocks in the parker.
+    fn park(&self, timeout: Option<Duration>) -> Mode {
+        let parker = &self.remote().parker;
+        self.rise(self.linger.wait(parker) || parker.park(timeout))
     }
 
     /// Up again; `unparked`: the token of whoever claimed this worker is used up.
@@ -379,26 +398,58 @@ impl Worker {
         }
     }
 
-    /// With a clock of the user's: if everything sleeps, asks it whether it wants to move on. If it does, this worker is up again.
-    fn time_moved(&self) -> Option<Mode> {
+    /// If every task is blocked, does what is to be done then (see `quiet`). How it sleeps afterwards, unless it is up.
+    fn settle(&self) -> Result<Bed, Mode> {
         let shared = &*self.shared;
-        if !shared.time.is_custom() {
-            return None;
-        }
-        // One at a time, and up before the next one looks: two that lay down together would both see everything asleep, and the
-        // second would move the clock on while the first runs what was due.
-        let _moving = shared.moving.lock();
-        // The pool first: what its last job has woken is queued, and a worker claimed for it, before the pool is idle.
-        let moved = shared.pool.is_idle()
-            && shared.idle.all_sleep()
-            && shared.time.all_idle(shared.remotes.iter().filter_map(|remote| remote.shard.next()).min());
-        moved.then(|| {
-            let mode = self.rise(false);
-            for remote in &shared.remotes {
-                remote.shard.fire_due(&shared.time);
+        let Some(mut rest) = shared.quiet() else { return Ok(Bed::Any(None)) };
+        match shared.decide(&mut rest) {
+            Decision::Sleep => Ok(Bed::Any(None)),
+            Decision::LookAgain(after) => Ok(Bed::Any(Some(after))),
+            Decision::AskDriver => self.ask_driver(&mut rest),
+            Decision::Fire => {
+                let mode = self.rise(false);
+                shared.remotes.iter().for_each(|remote| remote.shard.fire_due(&shared.time));
+                Err(mode)
             }
-            mode
-        })
+            Decision::Wake(wakers) => {
+                let mode = self.rise(false);
+                wakers.into_iter().for_each(contain::wake);
+                Err(mode)
+            }
+            Decision::Deadlock => {
+                let mode = self.rise(false);
+                if mode == Mode::Running {
+                    rest.deadlock_was_told = true;
+                    drop(rest);
+                    shared.fail_in_deadlock();
+                }
+                Err(mode)
+            }
+        }
+    }
+
+    /// Asks the driver for events that have come already, or has the worker do it that waits in it (`quiet` Q3).
+    fn ask_driver(&self, rest: &mut Rest) -> Result<Bed, Mode> {
+        let shared = &*self.shared;
+        let Some(driver) = shared.driver.get() else { return Ok(Bed::Any(None)) };
+        if let Some(_at_driver) = shared.at_driver.try_lock() {
+            let mode = self.rise(false);
+            rest.driver_is_asked();
+            driver.wait(Some(Duration::ZERO));
+            driver.dispatch();
+            return Err(mode);
+        }
+        match shared.driver_holder.load(Relaxed) {
+            usize::MAX => {
+                let mode = self.rise(false); // Somebody is on the way in, or out.
+                std::thread::yield_now();
+                Err(mode)
+            }
+            holder => {
+                shared.wake_worker(holder);
+                Ok(Bed::Parker)
+            }
+        }
     }
 
     pub(super) fn next_id(&self) -> TaskId {

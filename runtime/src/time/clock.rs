@@ -13,14 +13,20 @@ pub trait Clock: Send + Sync + 'static {
     /// How long a worker that has nothing else to do may really sleep for a timer at `deadline`. `None`: until it is woken.
     fn sleep_time(&self, deadline: Instant) -> Option<Duration>;
 
-    /// Every worker is without work, and no call runs on the thread pool; `next` is the earliest timer. True: the clock was moved, so
+    /// How long, in real time, every task must have been blocked before [`all_idle`](Self::all_idle) is called; `None`: it is not. Default: not at all, so it is called at once.
+    fn patience(&self) -> Option<Duration> {
+        Some(Duration::ZERO)
+    }
+
+    /// Every task is blocked, and no call runs on the thread pool; `next` is the earliest timer. True: the clock was moved, so
     /// that timers may be due.
     fn all_idle(&self, next: Option<Instant>) -> bool {
         let _ = next;
         false
     }
 
-    /// Called once, when a runtime is built with this clock. The clock calls `changed` whenever it was moved by hand.
+    /// Called once, when a runtime is built with this clock. The clock calls `changed` whenever it was moved by hand, or its
+    /// [`patience`](Self::patience) is another.
     fn attach(&self, changed: Arc<dyn Fn() + Send + Sync>) {
         let _ = changed;
     }

@@ -290,6 +290,12 @@ impl Time {
         self.custom.is_some()
     }
 
+    /// How long everything must rest before the clock is asked whether it moves; `None`: never.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        let clock = self.custom.as_ref()?;
+        self.ask(|_| clock.patience()).flatten()
+    }
+
     pub(crate) fn all_idle(&self, next: Option<u64>) -> bool {
         let next = next.and_then(|nanos| self.epoch.checked_add(Duration::from_nanos(nanos)));
         self.custom.as_ref().is_some_and(|clock| self.ask(|_| clock.all_idle(next)).unwrap_or(false))

@@ -50,8 +50,19 @@ use crate::scope::{CancelReason, CancelSource, Cancelled};
 ///     assert_eq!(blocking(move || receive.recv().unwrap()).await, "called in the run");
 /// });
 /// ```
-#[derive(Clone)]
 pub struct RunToken(Arc<System>);
+
+impl Clone for RunToken {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for RunToken {
+    fn drop(&mut self) {
+        self.0.token_dropped();
+    }
+}
 
 /// The main task of the run has ended: nothing more is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +118,7 @@ struct Repeat {
 
 impl RunToken {
     pub(crate) fn new(system: Arc<System>) -> Self {
+        system.token_made();
         Self(system)
     }
 

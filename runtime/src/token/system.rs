@@ -10,13 +10,15 @@ use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::ptr::{self, NonNull};
-use std::sync::Arc;
-use std::sync::atomic::Ordering::AcqRel;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::{AcqRel, Relaxed};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use super::mailbox::{Mailbox, Posted};
 use super::{Entry, RunFinished};
 use crate::nursery::{self, Nursery, Options, nursery as open_nursery};
+use crate::scheduler::Shared;
 use crate::scope::{CancelReason, CancelSource, Node, shield};
 use crate::{checkpoint, context};
 
@@ -27,11 +29,36 @@ const BATCH: u32 = 64;
 pub(crate) struct System {
     mailbox: Mailbox<Entry>,
     root: Arc<Node>,
+    runtime: Weak<Shared>,
+    /// How many tokens there are. (The standard atomic: the mailbox has what hangs on an order.)
+    tokens: AtomicUsize,
 }
 
 impl System {
+    /// Of the run with this root, which is under way.
     pub(crate) fn new(root: &Arc<Node>) -> Arc<Self> {
-        Arc::new(Self { mailbox: Mailbox::new(), root: Arc::clone(root) })
+        let place = root.place().expect("the root of a run is attached");
+        // SAFETY: the run is under way (caller), and so is its runtime there.
+        let runtime = unsafe { place.runtime.as_ref() }.this.clone();
+        Arc::new(Self { mailbox: Mailbox::new(), root: Arc::clone(root), runtime, tokens: AtomicUsize::new(0) })
+    }
+
+    /// Whether anybody has a token.
+    pub(crate) fn is_out(&self) -> bool {
+        self.tokens.load(Relaxed) != 0
+    }
+
+    pub(super) fn token_made(&self) {
+        self.tokens.fetch_add(1, Relaxed);
+    }
+
+    /// With the last one a hope is gone: somebody may be waiting for nothing now.
+    pub(super) fn token_dropped(&self) {
+        if self.tokens.fetch_sub(1, Relaxed) == 1
+            && let Some(runtime) = self.runtime.upgrade()
+        {
+            runtime.look_again();
+        }
     }
 
     /// The main task has ended.

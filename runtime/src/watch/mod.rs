@@ -9,6 +9,7 @@
 //! | `observer` | the handle through which other threads look |
 //! | `tree`, `print` | `task_tree`, and its drawing |
 //! | `stall` | a run in which nothing can run any more tells so |
+//! | `deadlock` | or it fails at once: for tests |
 //! | `statistics` | numbers |
 //! | `watchdog` | who keeps a worker busy for too long |
 //!
@@ -20,6 +21,7 @@
 //!   queue, the steps by the holder of `RUNNING`, "exited" before the task leaves its nursery.
 #![allow(unsafe_code)]
 
+mod deadlock;
 mod info;
 mod instrument;
 mod observer;
@@ -31,8 +33,8 @@ mod tree;
 mod watchdog;
 
 use std::ptr::NonNull;
-use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -72,6 +74,10 @@ pub(crate) struct Watch {
     steps: OnceLock<Arc<Steps>>,
     /// Set before the first run.
     stall: OnceLock<Stall>,
+    /// Set before the first run. (Standard atomics: nothing hangs on their order.)
+    fails_on_deadlock: AtomicBool,
+    /// In the present run (`deadlock` D1).
+    deadlock_was_told: AtomicBool,
 }
 
 impl Watch {
@@ -135,6 +141,7 @@ impl Watch {
 
     /// A run begins.
     pub(crate) fn run_begins(&self) {
+        self.deadlock_was_told.store(false, Relaxed);
         if self.on() & on::INSTRUMENTS != 0 {
             self.tell("before_run", |hooks, at| hooks.before_run(at));
         }

@@ -59,11 +59,7 @@ impl Present {
 
     /// Whether anybody but the run itself has its token, and so may give it something to do.
     pub(crate) fn token_is_out(&self) -> bool {
-        self.0
-            .lock()
-            .as_ref()
-            .and_then(|parts| parts.token.as_ref())
-            .is_some_and(|system| Arc::strong_count(system) > 1)
+        self.0.lock().as_ref().and_then(|parts| parts.token.as_ref()).is_some_and(|system| system.is_out())
     }
 
     /// The main task has ended: its token accepts nothing more. Called while the main task still counts in the root.

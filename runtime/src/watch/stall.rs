@@ -4,7 +4,7 @@
 //! last worker lies down, all at rest ─▶ sleeps for `after` at most ─▶ up, finds nothing, lies down: still the same lull? ─▶ up, reports, lies down for good
 //! ```
 //!
-//! *At rest* is: every worker sleeps, no task is queued, no timer armed, no blocking call under way, no driver installed (I/O may always come), and nobody has the run's token.
+//! *At rest* is: every worker sleeps, no task is queued, no timer armed, no blocking call under way, no driver that anything is registered with (I/O may always come), and nobody has the run's token.
 //! Other threads may hold wakers and handles, of which nobody knows; so it takes a while of rest, and a report is all that comes of it.
 //!
 //! Invariants:
@@ -91,7 +91,7 @@ impl Shared {
     /// What a worker does that has lain down with nothing to look after.
     pub(crate) fn judge_stall(&self, lull: &Lull) -> Verdict {
         let Some(stall) = self.watch.stall.get() else { return Verdict::Sleep };
-        stall.judge(lull, self.at_rest().then(|| self.remotes.iter().map(|remote| remote.counts.steps.get()).sum()))
+        stall.judge(lull, self.at_rest().then(|| self.polls()))
     }
 
     /// Reports a lull, unless another worker has. By a worker that is up.

@@ -90,7 +90,7 @@ impl Count {
         self.0.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn get(&self) -> u64 {
+    pub(crate) fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
 }

@@ -1,0 +1,46 @@
+//! What these tests share.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use trioxide_runtime::Runtime;
+use trioxide_testing::MockClock;
+
+/// One worker, as many as there are cores or so, and more.
+pub(crate) const ALL: &[usize] = &[1, 2, 8];
+
+pub(crate) fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A runtime with this clock.
+pub(crate) fn with_clock(workers: usize, clock: &MockClock) -> Runtime {
+    Runtime::builder().workers(workers).clock(clock.clone()).signals(false).build().unwrap()
+}
+
+/// What has happened, in order.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<&'static str>>>);
+
+impl Log {
+    pub(crate) fn note(&self, what: &'static str) {
+        self.0.lock().push(what);
+    }
+
+    /// What has been noted since the last time.
+    pub(crate) fn take(&self) -> Vec<&'static str> {
+        std::mem::take(&mut *self.0.lock())
+    }
+}
+
+/// The text of the panic of `f`.
+pub(crate) fn panic_in<R>(f: impl FnOnce() -> R) -> String {
+    let Err(payload) = catch_unwind(AssertUnwindSafe(f)) else { panic!("it should have panicked") };
+    match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
+        (Some(text), _) => (*text).to_owned(),
+        (_, Some(text)) => text.clone(),
+        _ => "(no text)".to_owned(),
+    }
+}

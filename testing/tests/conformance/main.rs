@@ -1,0 +1,5 @@
+//! What Trio's own tests assert of its tools for tests, asserted here. The numbers are those of `docs/conformance.md`.
+
+mod blocked;
+mod clock;
+mod common;
