@@ -374,6 +374,11 @@ pub(crate) fn has_budget() -> bool {
     CONTEXT.with(|context| context.budget.get() != 0)
 }
 
+/// See `lowlevel::use_up_budget`.
+pub(crate) fn use_up_budget() {
+    CONTEXT.with(|context| context.budget.set(0));
+}
+
 /// The gate of every leaf; see `lowlevel::poll_checkpoint`.
 #[inline]
 #[track_caller]

@@ -51,3 +51,10 @@ pub fn in_simulated_blocking() -> bool {
 pub fn in_run() -> bool {
     context::in_task()
 }
+
+/// Uses up the budget of the running task: the next operation in this poll yields. For tests, and for what has done as much as many operations.
+///
+/// Outside of a task it does nothing.
+pub fn use_up_budget() {
+    context::use_up_budget();
+}

@@ -5,6 +5,7 @@
 //! - [`Sequencer`]: forces an order over tasks.
 //! - [`simulate`](mod@simulate): the same program on one thread, where every choice comes from a seed; [`sweep`] tries many.
 //! - [`cancel_everywhere`]: a future, cancelled and dropped at each of its suspensions.
+//! - [`assert_checkpoints`], [`assert_no_checkpoints`]: whether something notices cancellation and yields.
 //! - [`on_each`], [`on_each_with_clock`]: the same test on one worker, on two, on more than there are cores.
 //! - [`CountDrops`], [`pending_once`]: what tests of cancellation need all the time.
 //!
@@ -20,12 +21,14 @@
 //! });
 //! ```
 
+mod checkpoints;
 mod clock;
 mod drops;
 mod sequencer;
 pub mod simulate;
 mod workers;
 
+pub use checkpoints::{assert_checkpoints, assert_no_checkpoints};
 pub use clock::MockClock;
 pub use drops::{CountDrops, DropGuard};
 pub use sequencer::{Sequencer, Turn};

@@ -1,9 +1,11 @@
 //! What these tests share.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use parking_lot::Mutex;
 use trioxide_runtime::Runtime;
 use trioxide_testing::MockClock;
@@ -37,7 +39,16 @@ impl Log {
 
 /// The text of the panic of `f`.
 pub(crate) fn panic_in<R>(f: impl FnOnce() -> R) -> String {
-    let Err(payload) = catch_unwind(AssertUnwindSafe(f)) else { panic!("it should have panicked") };
+    text(catch_unwind(AssertUnwindSafe(f)))
+}
+
+/// The text of the panic of `future`.
+pub(crate) async fn panic_of<F: Future>(future: F) -> String {
+    text(AssertUnwindSafe(future).catch_unwind().await)
+}
+
+fn text<R>(outcome: Result<R, Box<dyn Any + Send>>) -> String {
+    let Err(payload) = outcome else { panic!("it should have panicked") };
     match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
         (Some(text), _) => (*text).to_owned(),
         (_, Some(text)) => text.clone(),
