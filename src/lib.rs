@@ -45,6 +45,7 @@
 //! | values that belong to a task, a run, a place in the tree | [`task_local!`], [`RunVar`], [`TreeVar`] |
 //! | tasks that talk to each other | [`sync`] |
 //! | sockets, servers | [`io`]: [`io::connect`], [`io::serve`], streams, lines and frames; signals of the system: [`signal`] |
+//! | child processes | [`process`] |
 //! | seeing what goes on | [`task_tree`], [`statistics`], [`current_task`], [`Instrument`], [`Observer`] |
 //! | who keeps a worker busy, and who hangs | [`Builder::watchdog`], [`Builder::on_stall`] |
 //! | leaf operations and drivers of your own | [`lowlevel`] |
@@ -77,7 +78,7 @@ pub mod sync {
 
 #[cfg(unix)]
 #[doc(inline)]
-pub use trioxide_io::signal;
+pub use trioxide_io::{process, signal};
 
 pub mod prelude;
 

@@ -10,6 +10,7 @@
 //! | messages | [`UdpSocket`], [`UnixDatagram`] |
 //! | lines, frames, whole parts | [`BufReader`], [`BufWriter`], [`Frames`], [`write_frame`] |
 //! | copying | [`copy`], [`copy_bidirectional`] |
+//! | child processes | [`process`] |
 //! | pipes, any descriptor | [`mod@pipe`], [`Async`] |
 //! | names | [`set_resolver`] |
 //! | errors | [`Closed`], [`Busy`], [`TooLong`], [`ConnectError`] |
@@ -42,6 +43,8 @@ pub mod hyper_rt;
 mod methods;
 #[cfg(unix)]
 pub mod pipe;
+#[cfg(unix)]
+pub mod process;
 mod reactor;
 mod resolve;
 mod serve;

@@ -7,6 +7,7 @@
 //! | wake-up | an eventfd of our own, edge-triggered, never read | `Poller::notify` |
 //! | accept | `accept4`, close-on-exec and non-blocking at once | `accept` and two more calls |
 //! | pulse (a signal handler's) | an eventfd, never read | a socket pair, drained |
+//! | end of a process | a pidfd | a thread in `waitid`, which pulses: `exit` |
 //!
 //! Each implementation offers `Selector`, `Events`, `Handle`, `Pulse`, `socket`, `accept`, `SHORT_MEANS_DRAINED` and
 //! `NODELAY_IS_HANDED_DOWN`, so that nothing outside this folder asks which system it is on. Built with
@@ -23,3 +24,8 @@ pub(crate) use linux::*;
 mod portable;
 #[cfg(not(all(target_os = "linux", not(trioxide_portable))))]
 pub(crate) use portable::*;
+
+#[cfg(unix)]
+mod exit;
+#[cfg(unix)]
+pub(crate) use exit::Exit;

@@ -6,6 +6,7 @@ mod common;
 
 mod connect;
 mod descriptors;
+mod process;
 mod serve;
 mod sockets;
 mod streams;
