@@ -19,6 +19,7 @@ mod context;
 pub mod from_thread;
 mod held_panic;
 mod limiter;
+mod line;
 mod list;
 mod local;
 pub mod lowlevel;

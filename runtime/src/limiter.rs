@@ -1,16 +1,15 @@
 //! [`CapacityLimiter`]: so many at once, and who waits is served in order.
 //!
 //! ```text
-//!  acquire ─▶ a token is free and nobody waits ─▶ borrowed + 1 ─▶ guard
-//!          └▶ queue ◀── first in line: borrowed stays ── release ◀── guard dropped
+//!  acquire ─▶ a token is free and nobody waits ──────────────▶ guard
+//!          └▶ the line ◀── to the first in line ── release ◀── guard dropped
 //! ```
 //!
-//! Invariants, whenever the lock is free:
-//! - **B1** `borrowed` counts the guards and the tokens on their way to a waiter. A token is given up once: by its guard, or by the waiter that is dropped
-//!   before it was polled.
-//! - **B2** While somebody waits, `borrowed >= total`, or a `set_total` that has raised it is about to serve the queue. Who comes new while somebody waits
-//!   goes to the end of the queue: so nobody can snatch a token on its way.
-//! - **B3** `named` has every borrower that holds a token (`true`) or waits for one (`false`).
+//! The tokens are permits of a line (`line`), which hands them over. A total that is lowered takes away what is free, and the rest as it comes back.
+//!
+//! Invariants:
+//! - **B1** A token is free, with a guard, or on its way to a wait; it is given up once. So what is not free is borrowed.
+//! - **B2** `named` has every borrower that holds a token (`true`) or waits for one (`false`).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,13 +21,14 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 
 use crate::context;
+use crate::line::{self, MOST, Permits, Want};
+use crate::primitives::Mutex;
 use crate::task::TaskId;
-use crate::wait_list::{Left, Locked, Lot, Waiter};
 
 /// Lets a limited number of holders in at a time. The number may change at any time.
 ///
 /// Every [`blocking`](crate::blocking) call borrows a token from a limiter; use your own to limit what a resource can bear. First come, first served: a
-/// token that is given back while somebody waits goes to the one who has waited longest, and nobody can snatch it on the way. After Trio's
+/// token that is given back while somebody waits goes to the one who has waited longest, and nobody can snatch it on the way, unless that one is not being polled. After Trio's
 /// `CapacityLimiter`.
 ///
 /// ```
@@ -44,7 +44,8 @@ use crate::wait_list::{Left, Locked, Lot, Waiter};
 /// });
 /// ```
 pub struct CapacityLimiter {
-    lot: Lot<State, Grant, 1>,
+    permits: Permits,
+    state: Mutex<State>,
 }
 
 /// Who borrows a token, for limiters that must not lend to the same one twice: a task, or anything with an id of its own.
@@ -128,25 +129,21 @@ pub struct LimiterStatistics {
     pub total: usize,
     /// How many are borrowed: held, or on their way to who has waited. More than `total` after that was lowered.
     pub borrowed: usize,
-    /// Those who borrowed in their own name, in the order of their ids.
+    /// Those who have one in their own name, in the order of their ids.
     pub borrowers: Vec<Borrower>,
     /// How many wait for a token.
     pub tasks_waiting: usize,
 }
 
-/// What the lock guards.
 struct State {
     total: usize,
-    borrowed: usize,
     named: BTreeMap<Borrower, bool>,
 }
 
-/// The payload of a waiter: in whose name it waits.
-#[derive(Default)]
-struct Grant(Option<Borrower>);
-
-/// The one queue.
-const WAITERS: usize = 0;
+/// The permits for a total.
+const fn permits(total: usize) -> usize {
+    if total < MOST { total } else { MOST }
+}
 
 impl CapacityLimiter {
     /// A total that is never used up.
@@ -155,30 +152,37 @@ impl CapacityLimiter {
     /// A limiter with `total` tokens; zero lets nobody in until [`set_total`](Self::set_total) is called.
     #[cfg(not(loom))]
     pub const fn new(total: usize) -> Self {
-        Self { lot: Lot::new(State { total, borrowed: 0, named: BTreeMap::new() }) }
+        Self { permits: Permits::new(permits(total)), state: Mutex::new(State { total, named: BTreeMap::new() }) }
     }
 
     /// A limiter with `total` tokens.
     #[cfg(loom)]
     pub fn new(total: usize) -> Self {
-        Self { lot: Lot::new(State { total, borrowed: 0, named: BTreeMap::new() }) }
+        Self { permits: Permits::new(permits(total)), state: Mutex::new(State { total, named: BTreeMap::new() }) }
     }
 
     /// How many tokens there are.
     pub fn total(&self) -> usize {
-        self.lot.lock().total
+        self.state.lock().total
     }
 
     /// Changes how many tokens there are. More of them let those who wait in at once, in order; fewer take nothing from those who have one, and let nobody
     /// in until enough have given theirs back. From any thread, in a run or not.
     pub fn set_total(&self, total: usize) {
-        self.lot.lock().total = total;
-        while self.lot.lock().serve() {}
+        let before = permits(std::mem::replace(&mut self.state.lock().total, total));
+        // Two changes at once come out right in either order: what is given pays what was taken away.
+        match permits(total).checked_sub(before) {
+            Some(more) => self.permits.give(more),
+            None => self.permits.withdraw(before - permits(total)),
+        }
     }
 
     /// Waits for a token, which is given back when the guard is dropped.
     ///
     /// A task that holds a token and waits for a second one may wait for ever: see [`acquire_for`](Self::acquire_for).
+    ///
+    /// A token is handed over for one turn of the task that waits. If it has not taken it by then, because it is not polling this wait at the moment, the token goes to the next who wants it; the wait keeps its place in
+    /// line. So nobody waits for a future that nobody polls (*futurelock*).
     ///
     /// # Cancellation
     ///
@@ -272,74 +276,50 @@ impl CapacityLimiter {
 
     /// What goes on here at the moment.
     pub fn statistics(&self) -> LimiterStatistics {
-        let locked = self.lot.lock();
+        let state = self.state.lock();
+        let now = self.permits.snapshot();
         LimiterStatistics {
-            total: locked.total,
-            borrowed: locked.borrowed,
-            borrowers: locked.named.iter().filter(|(_, holds)| **holds).map(|(borrower, _)| *borrower).collect(),
-            tasks_waiting: locked.waiting(WAITERS),
+            total: state.total,
+            borrowed: (permits(state.total) + now.debt).saturating_sub(now.free),
+            borrowers: state.named.iter().filter(|(_, holds)| **holds).map(|(borrower, _)| *borrower).collect(),
+            tasks_waiting: now.waiting,
         }
     }
 
     fn acquire_named(&self, borrower: Option<Borrower>, operation: &'static str) -> Acquire<'_> {
-        Acquire { limiter: self, borrower, operation, waiter: Waiter::new(&self.lot) }
+        Acquire { limiter: self, borrower, operation, stage: Stage::New, permits: self.permits.acquire(1, false, None) }
     }
 
     fn try_named(&self, borrower: Option<Borrower>) -> Result<LimiterGuard<'_>, TryAcquireError> {
-        self.lot.lock().take(borrower)?;
+        let want = Want { permits: 1, holder: None };
+        // No owner, who could break the line.
+        let taken = || self.permits.try_take(want).map_err(|_| TryAcquireError::WouldBlock);
+        match borrower {
+            None => taken()?,
+            Some(borrower) => {
+                let mut state = self.state.lock();
+                state
+                    .check(borrower)
+                    .map_err(|AlreadyBorrowing(borrower)| TryAcquireError::AlreadyBorrowing(borrower))?;
+                taken()?;
+                state.named.insert(borrower, true);
+            }
+        }
         Ok(LimiterGuard { limiter: self, borrower })
     }
 
     /// Gives a token back.
     fn release(&self, borrower: Option<Borrower>) {
-        let mut locked = self.lot.lock();
-        locked.borrowed -= 1;
         if let Some(borrower) = borrower {
-            locked.named.remove(&borrower);
+            self.state.lock().named.remove(&borrower);
         }
-        locked.serve();
-    }
-}
-
-/// The lock of a limiter while it is held.
-type LockedLimiter<'a> = Locked<'a, State, Grant, 1>;
-
-trait Lend {
-    /// Takes a token if one is free and nobody waits.
-    fn take(&mut self, borrower: Option<Borrower>) -> Result<(), TryAcquireError>;
-
-    /// Hands a token to the first in line if there is one to be had; whether it did. Once per locking.
-    fn serve(&mut self) -> bool;
-}
-
-impl Lend for LockedLimiter<'_> {
-    fn take(&mut self, borrower: Option<Borrower>) -> Result<(), TryAcquireError> {
-        if let Some(borrower) = borrower.filter(|borrower| self.named.contains_key(borrower)) {
-            return Err(TryAcquireError::AlreadyBorrowing(borrower));
-        }
-        if self.waiting(WAITERS) > 0 || self.borrowed >= self.total {
-            return Err(TryAcquireError::WouldBlock);
-        }
-        self.lend(borrower);
-        Ok(())
-    }
-
-    fn serve(&mut self) -> bool {
-        if self.borrowed >= self.total {
-            return false;
-        }
-        let Some(borrower) = self.notify_first(WAITERS, |grant| grant.0) else { return false };
-        self.lend(borrower);
-        true
+        self.permits.give(1);
     }
 }
 
 impl State {
-    fn lend(&mut self, borrower: Option<Borrower>) {
-        self.borrowed += 1;
-        if let Some(borrower) = borrower {
-            self.named.insert(borrower, true);
-        }
+    fn check(&self, borrower: Borrower) -> Result<(), AlreadyBorrowing> {
+        if self.named.contains_key(&borrower) { Err(AlreadyBorrowing(borrower)) } else { Ok(()) }
     }
 }
 
@@ -348,23 +328,28 @@ pin_project! {
         limiter: &'a CapacityLimiter,
         borrower: Option<Borrower>,
         operation: &'static str,
+        stage: Stage,
         #[pin]
-        waiter: Waiter<'a, State, Grant, 1>,
+        permits: line::Acquire<'a>,
     }
 
     impl PinnedDrop for Acquire<'_> {
         fn drop(this: Pin<&mut Self>) {
-            let this = this.project();
-            match this.waiter.leave() {
-                None => {}
-                Some(Left::Waiting(Grant(None))) => {}
-                Some(Left::Waiting(Grant(Some(borrower)))) => {
-                    this.limiter.lot.lock().named.remove(&borrower);
-                }
-                Some(Left::Notified(Grant(borrower))) => this.limiter.release(borrower),
+            if this.stage == Stage::Waits
+                && let Some(borrower) = &this.borrower
+            {
+                this.limiter.state.lock().named.remove(borrower);
             }
         }
     }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    New,
+    /// Its borrower is among the named (B2).
+    Waits,
+    Done,
 }
 
 impl<'a> Future for Acquire<'a> {
@@ -373,22 +358,21 @@ impl<'a> Future for Acquire<'a> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let (limiter, borrower) = (*this.limiter, *this.borrower);
-        if this.waiter.has_entered() {
-            let Grant(borrower) = ready!(this.waiter.poll(cx));
-            return Poll::Ready(Ok(LimiterGuard { limiter, borrower }));
+        if *this.stage == Stage::New {
+            ready!(context::poll_checkpoint(cx, this.operation));
+            if let Some(borrower) = borrower {
+                let mut state = limiter.state.lock();
+                state.check(borrower)?;
+                state.named.insert(borrower, false);
+            }
+            *this.stage = Stage::Waits;
         }
-        ready!(context::poll_checkpoint(cx, this.operation));
-        let mut locked = limiter.lot.lock();
-        match locked.take(borrower) {
-            Ok(()) => return Poll::Ready(Ok(LimiterGuard { limiter, borrower })),
-            Err(TryAcquireError::AlreadyBorrowing(borrower)) => return Poll::Ready(Err(AlreadyBorrowing(borrower))),
-            Err(TryAcquireError::WouldBlock) => {}
-        }
+        let _no_owner = ready!(this.permits.poll(cx));
+        *this.stage = Stage::Done;
         if let Some(borrower) = borrower {
-            locked.named.insert(borrower, false);
+            limiter.state.lock().named.insert(borrower, true);
         }
-        this.waiter.enter(&mut locked, WAITERS, Grant(borrower), cx.waker());
-        Poll::Pending
+        Poll::Ready(Ok(LimiterGuard { limiter, borrower }))
     }
 }
 

@@ -18,6 +18,12 @@ pub mod primitives {
     pub use crate::primitives::{Arc, Mutex, MutexGuard, UnsafeCell, atomic};
 }
 
+/// Permits and who stands in line for them. For the sync crate; not part of the interface.
+#[doc(hidden)]
+pub mod line {
+    pub use crate::line::{Acquire, Broken, HasPermits, Keep, MOST, Owning, Permits, Refusal, Sharing, Snapshot, Want};
+}
+
 /// The gate of every leaf operation.
 ///
 /// `Pending`, and nothing is registered, in a cancelled scope: the scope will drop the future. `Pending` with a wake if the task's budget is used up.

@@ -1,10 +1,10 @@
 //! Waiting for what a mutex guards to change: [`Condition`].
 
-use crate::line::Broken;
 use crate::{Mutex, MutexGuard};
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering};
+use trioxide_runtime::lowlevel::line::Broken;
 use trioxide_runtime::lowlevel::poll_checkpoint;
 
 /// Tasks wait, without the lock, until somebody who has the lock says that what it guards has changed.

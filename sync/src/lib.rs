@@ -33,7 +33,6 @@ mod barrier;
 pub mod channel;
 mod condition;
 pub mod event;
-mod line;
 #[cfg(loom)]
 #[doc(hidden)]
 pub mod models;
@@ -47,7 +46,6 @@ mod thread;
 pub use barrier::{Barrier, BarrierStatistics, BarrierWait};
 pub use condition::{Condition, ConditionStatistics};
 pub use event::Event;
-pub use line::Broken;
 pub use mutex::{MappedMutexGuard, Mutex, MutexGuard, MutexStatistics, OwnedMutexGuard, TryLockError};
 pub use once_cell::{Lazy, OnceCell, SetError};
 pub use parking_lot::{Breaker, LotBroken, ParkingLot, ParkingLotStatistics};
@@ -55,6 +53,7 @@ pub use rw_lock::{
     OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, RwLockReadGuard, RwLockStatistics, RwLockWriteGuard,
 };
 pub use semaphore::{NoPermits, OwnedSemaphorePermit, Semaphore, SemaphorePermit, SemaphoreStatistics, TooManyPermits};
+pub use trioxide_runtime::lowlevel::line::Broken;
 pub use trioxide_runtime::{
     AlreadyBorrowing, Borrower, CapacityLimiter, LimiterGuard, LimiterStatistics, OwnedLimiterGuard, TryAcquireError,
 };

@@ -9,7 +9,6 @@ mod guard;
 
 pub use guard::{MappedMutexGuard, MutexGuard, OwnedMutexGuard};
 
-use crate::line::{Acquire, Broken, Keep, Owning, Permits, Refusal};
 use crate::thread;
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -17,6 +16,7 @@ use std::future::Future;
 use std::sync::Arc;
 use trioxide_runtime::TaskId;
 use trioxide_runtime::lowlevel;
+use trioxide_runtime::lowlevel::line::{Acquire, Broken, HasPermits, Owning, Permits, Refusal};
 
 /// One at a time: who has the guard has the value, also across `.await`s.
 ///
@@ -276,7 +276,7 @@ impl<T: ?Sized> Mutex<T> {
     }
 }
 
-impl<T: ?Sized> Keep for Arc<Mutex<T>> {
+impl<T: ?Sized> HasPermits for Mutex<T> {
     fn permits(&self) -> &Permits {
         &self.permits
     }

@@ -2,11 +2,11 @@
 //!
 //! The one permit is the right to make the value. When it is made there are permits for everybody, so that all who wait go on at once.
 
-use crate::line::{MOST, Permits, Sharing};
 use std::convert::Infallible;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::OnceLock;
+use trioxide_runtime::lowlevel::line::{MOST, Permits, Sharing};
 
 /// A place for a value that is made once, asynchronously, by whoever needs it first; the others wait for it.
 ///

@@ -10,13 +10,13 @@ mod guard;
 pub use guard::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::TryLockError;
-use crate::line::{Acquire, Broken, Keep, Owning, Permits, Sharing};
 use crate::thread;
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::sync::Arc;
 use trioxide_runtime::TaskId;
 use trioxide_runtime::lowlevel;
+use trioxide_runtime::lowlevel::line::{Acquire, Broken, HasPermits, Owning, Permits, Sharing};
 
 /// Any number of readers, or one writer.
 ///
@@ -242,7 +242,7 @@ impl<T: ?Sized> RwLock<T> {
     }
 }
 
-impl<T: ?Sized> Keep for Arc<RwLock<T>> {
+impl<T: ?Sized> HasPermits for RwLock<T> {
     fn permits(&self) -> &Permits {
         &self.permits
     }

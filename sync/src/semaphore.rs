@@ -1,10 +1,10 @@
 //! So many at once: [`Semaphore`].
 
-use crate::line::{Acquire, Keep, MOST, Permits, Refusal, Sharing};
 use crate::thread;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use trioxide_runtime::lowlevel::line::{Acquire, HasPermits, MOST, Permits, Refusal, Sharing};
 
 /// A number of permits. Who has one, or several, may go on; the others wait.
 ///
@@ -246,13 +246,7 @@ fn refused(_: Refusal) -> NoPermits {
     NoPermits
 }
 
-impl Keep for &Semaphore {
-    fn permits(&self) -> &Permits {
-        &self.permits
-    }
-}
-
-impl Keep for Arc<Semaphore> {
+impl HasPermits for Semaphore {
     fn permits(&self) -> &Permits {
         &self.permits
     }

@@ -1,13 +1,13 @@
 //! The guards of a [`Mutex`]. M1 and M2 are those of the module above.
 
 use super::Mutex;
-use crate::line::{Owning, Permits};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use trioxide_runtime::TaskId;
+use trioxide_runtime::lowlevel::line::{Owning, Permits};
 
 /// The lock of a [`Mutex`] while it is held; derefs to the value. Dropping it unlocks, and hands the lock to the one who has waited longest.
 #[must_use = "the lock is released when this is dropped"]

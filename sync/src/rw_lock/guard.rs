@@ -1,12 +1,12 @@
 //! The guards of a [`RwLock`]. R1 and R2 are those of the module above.
 
 use super::RwLock;
-use crate::line::{Owning, Permits, Sharing};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::sync::Arc;
+use trioxide_runtime::lowlevel::line::{Owning, Permits, Sharing};
 
 /// A [`RwLock`] while it is held to read; derefs to the value, or to a part of it.
 #[must_use = "the lock is released when this is dropped"]

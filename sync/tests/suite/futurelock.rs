@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use trioxide_runtime::{checkpoint, nursery, sleep};
-use trioxide_sync::{Event, Mutex, RwLock, Semaphore, channel};
+use trioxide_sync::{Borrower, CapacityLimiter, Event, Mutex, RwLock, Semaphore, channel};
 use trioxide_testing::{on_each, on_each_with_clock};
 
 async fn do_async_thing(label: &'static str, lock: Arc<Mutex<Vec<&'static str>>>) {
@@ -217,6 +217,33 @@ fn permits_of_a_semaphore_pass_over_an_unpolled_future() {
         assert_eq!(others.len(), 3);
         drop(others);
         assert_eq!(unpolled.await.permits(), 3);
+    });
+}
+
+/// Tokens of a limiter, too; also for one that borrows in its own name, and after fewer have become of them.
+#[test]
+fn a_limiter_passes_over_an_unpolled_future() {
+    on_each(WORKERS, async || {
+        let limiter = CapacityLimiter::new(2);
+        let (one, two) = (limiter.acquire().await, limiter.acquire().await);
+        let name = Borrower::new();
+        let mut unpolled = Box::pin(limiter.acquire_for(name));
+        assert!(poll!(unpolled.as_mut()).is_pending());
+        limiter.set_total(1);
+        let release = async {
+            checkpoint().await;
+            drop(one); // This one is taken away.
+            checkpoint().await;
+            drop(two);
+        };
+        let (other, ()) = futures_util::future::join(limiter.acquire(), release).await;
+        let now = limiter.statistics();
+        assert_eq!((now.borrowed, now.borrowers, now.tasks_waiting), (1, vec![], 1));
+        drop(other);
+        let token = unpolled.await.unwrap();
+        assert_eq!(limiter.statistics().borrowers, [name]);
+        drop(token);
+        assert_eq!(limiter.statistics().borrowed, 0);
     });
 }
 

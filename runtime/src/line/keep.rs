@@ -1,23 +1,43 @@
 //! What a guard owes: permits that go back when it is dropped.
 
 use super::{Permits, Refusal, Want, holders};
+use crate::task::TaskId;
+use crate::task::after;
+use std::sync::Arc;
 use std::thread;
-use trioxide_runtime::TaskId;
-use trioxide_runtime::lowlevel;
 
 /// How a guard reaches the permits: through a reference, or an `Arc` that it keeps.
-pub(crate) trait Keep {
+pub trait Keep {
+    /// The permits.
     fn permits(&self) -> &Permits;
 }
 
-impl Keep for &Permits {
+/// What has permits of its own.
+pub trait HasPermits {
+    /// They.
+    fn permits(&self) -> &Permits;
+}
+
+impl<T: HasPermits + ?Sized> Keep for Arc<T> {
+    fn permits(&self) -> &Permits {
+        HasPermits::permits(&**self)
+    }
+}
+
+impl HasPermits for Permits {
     fn permits(&self) -> &Permits {
         self
     }
 }
 
+impl<T: HasPermits + ?Sized> Keep for &T {
+    fn permits(&self) -> &Permits {
+        HasPermits::permits(*self)
+    }
+}
+
 /// All the permits, so many, are owned. Dropped by a panic that has begun since, it breaks the line.
-pub(crate) struct Owning<K: Keep> {
+pub struct Owning<K: Keep> {
     /// Until it has been taken out: then nothing is owed.
     keep: Option<K>,
     all: usize,
@@ -28,32 +48,32 @@ pub(crate) struct Owning<K: Keep> {
 impl<K: Keep> Owning<K> {
     /// They were acquired for `holder`, as `Acquire` does it.
     #[inline]
-    pub(crate) fn acquired(keep: K, all: usize, holder: u64) -> Self {
+    pub fn acquired(keep: K, all: usize, holder: u64) -> Self {
         Self { keep: Some(keep), all, holder, was_panicking: thread::panicking() }
     }
 
     /// For the running task, if nobody has any permit and nobody waits.
     #[inline]
-    pub(crate) fn try_acquire(keep: K, all: usize) -> Result<Self, Refusal> {
-        let holder = lowlevel::holder();
+    pub fn try_acquire(keep: K, all: usize) -> Result<Self, Refusal> {
+        let holder = after::holder();
         keep.permits().try_take(Want { permits: all, holder: Some(holder) })?;
         holders::hold();
         Ok(Self::acquired(keep, all, holder))
     }
 
     /// What they go back to.
-    pub(crate) fn keep(&self) -> &K {
+    pub fn keep(&self) -> &K {
         self.keep.as_ref().expect("until they have gone back")
     }
 
     /// Who is responsible.
-    pub(crate) fn holder(&self) -> Option<TaskId> {
-        lowlevel::holder_id(self.holder)
+    pub fn holder(&self) -> Option<TaskId> {
+        after::holder_id(self.holder)
     }
 
     /// The running task is responsible from now on.
-    pub(crate) fn adopt(&mut self) {
-        let holder = lowlevel::holder();
+    pub fn adopt(&mut self) {
+        let holder = after::holder();
         if holder != self.holder
             && let Some(keep) = &self.keep
         {
@@ -65,7 +85,7 @@ impl<K: Keep> Owning<K> {
     }
 
     /// Gives back all but one.
-    pub(crate) fn downgrade(self) -> Sharing<K> {
+    pub fn downgrade(self) -> Sharing<K> {
         let all = self.all;
         let keep = self.settle();
         keep.permits().give(all - 1);
@@ -73,7 +93,7 @@ impl<K: Keep> Owning<K> {
     }
 
     /// The permits go back by other means: what they go back to.
-    pub(crate) fn settle(mut self) -> K {
+    pub fn settle(mut self) -> K {
         holders::release(self.holder);
         self.keep.take().expect("taken by this or by drop, which ends it")
     }
@@ -93,47 +113,49 @@ impl<K: Keep> Drop for Owning<K> {
 }
 
 /// Some permits are held; nobody is responsible.
-pub(crate) struct Sharing<K: Keep> {
+pub struct Sharing<K: Keep> {
     keep: Option<K>,
     permits: usize,
 }
 
 impl<K: Keep> Sharing<K> {
+    /// They were acquired.
     #[inline]
-    pub(crate) fn acquired(keep: K, permits: usize) -> Self {
+    pub fn acquired(keep: K, permits: usize) -> Self {
         Self { keep: Some(keep), permits }
     }
 
+    /// Takes so many, if they are free and nobody waits.
     #[inline]
-    pub(crate) fn try_acquire(keep: K, permits: usize) -> Result<Self, Refusal> {
+    pub fn try_acquire(keep: K, permits: usize) -> Result<Self, Refusal> {
         keep.permits().try_take(Want { permits, holder: None })?;
         Ok(Self::acquired(keep, permits))
     }
 
     /// How many.
-    pub(crate) fn permits(&self) -> usize {
+    pub fn permits(&self) -> usize {
         self.permits
     }
 
     /// Takes so many out, if there are.
-    pub(crate) fn take(&mut self, permits: usize) -> bool {
+    pub fn take(&mut self, permits: usize) -> bool {
         let rest = self.permits.checked_sub(permits);
         self.permits = rest.unwrap_or(self.permits);
         rest.is_some()
     }
 
     /// Those of another one of the same are this one's too.
-    pub(crate) fn merge(&mut self, mut other: Self) {
+    pub fn merge(&mut self, mut other: Self) {
         self.permits += std::mem::take(&mut other.permits);
     }
 
     /// What they go back to.
-    pub(crate) fn keep(&self) -> &K {
+    pub fn keep(&self) -> &K {
         self.keep.as_ref().expect("until it is dropped")
     }
 
     /// They never go back; how many they were.
-    pub(crate) fn forget(mut self) -> usize {
+    pub fn forget(mut self) -> usize {
         self.keep = None;
         self.permits
     }

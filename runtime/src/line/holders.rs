@@ -1,16 +1,16 @@
 //! Tasks that have ended and not given back what they owned.
 //!
-//! The runtime counts what a task holds (`lowlevel::hold`), and tells of one that ends with a count. That is rare, so finding out which line it was may take its time:
+//! The runtime counts what a task holds (`after::hold`), and tells of one that ends with a count. That is rare, so finding out which line it was may take its time:
 //! all lines that anybody has waited in are known here. Who comes later finds the task among those that are gone.
 //!
 //! Invariant **G1**: a task is put among the gone before the lines are looked through, and who begins to wait notes the owner in the line before it looks among the gone; both the note and the
 //! look through are under the line's lock. So one of the two sees the other.
 
 use super::Line;
+use crate::task::TaskId;
+use crate::task::after;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use trioxide_runtime::TaskId;
-use trioxide_runtime::lowlevel;
 
 static LINES: Mutex<Vec<Weak<Line>>> = Mutex::new(Vec::new());
 static GONE: Mutex<Option<HashSet<TaskId>>> = Mutex::new(None);
@@ -30,13 +30,13 @@ pub(super) fn remember(line: &Arc<Line>) {
 
 /// The running task owns something.
 pub(super) fn hold() {
-    lowlevel::hold(ended);
+    after::hold(ended);
 }
 
 /// What `holder` owned is given back.
 pub(super) fn release(holder: u64) {
-    if !lowlevel::release(holder)
-        && let Some(task) = lowlevel::holder_id(holder)
+    if !after::release(holder)
+        && let Some(task) = after::holder_id(holder)
         && let Some(gone) = &mut *locked(&GONE)
     {
         gone.remove(&task);
@@ -45,13 +45,13 @@ pub(super) fn release(holder: u64) {
 
 /// Whether that task has ended, and has not given back all that it owned.
 pub(super) fn is_gone(holder: u64) -> bool {
-    let task = lowlevel::holder_id(holder);
+    let task = after::holder_id(holder);
     task.is_some_and(|task| locked(&GONE).as_ref().is_some_and(|gone| gone.contains(&task)))
 }
 
 fn ended(task: TaskId) {
     locked(&GONE).get_or_insert_default().insert(task);
-    let holder = lowlevel::holder_of(task);
+    let holder = after::holder_of(task);
     let lines: Vec<_> = locked(&LINES).iter().filter_map(Weak::upgrade).collect();
     lines.iter().for_each(|line| line.holder_ended(holder));
 }

@@ -1,4 +1,4 @@
-//! Permits, and who stands in line for them: the one place for hand-over, under the locks and the semaphore.
+//! Permits, and who stands in line for them: the one place for hand-over, under the limiter and, in the sync crate, the locks and the semaphore.
 //!
 //! ```text
 //!             enough are free                      claimed: polled again
@@ -27,26 +27,28 @@
 //!   for it; otherwise they are 0 and none.
 //! - **P2** A permit is in one place: free, with who has acquired it, or with a wait in HANDED. One in HANDED whose turn is `over` is free for those who need it.
 //! - **P3** Whenever the lock is free and LINE is not empty, the first there wants more than is free, or somebody is about to serve it.
+//! - **P5** The word is `BUSY` while there is a debt, and then nothing is free.
 //! - **P4** Numbers grow, and LINE is in their order.
 
 mod acquire;
 mod holders;
 mod keep;
 
-pub(crate) use acquire::Acquire;
-pub(crate) use keep::{Keep, Owning, Sharing};
+pub use acquire::Acquire;
+pub use keep::{HasPermits, Keep, Owning, Sharing};
 
+use crate::primitives::atomic::{AtomicU64, Ordering};
+use crate::task::TaskId;
+use crate::task::after::{self, AfterTurn, TaskRef};
+use crate::wait_list::{Locked, Lot};
 use std::fmt;
 use std::sync::Arc;
-use trioxide_runtime::TaskId;
-use trioxide_runtime::lowlevel::primitives::atomic::{AtomicU64, Ordering};
-use trioxide_runtime::lowlevel::{self, AfterTurn, Locked, Lot, TaskRef};
 
 const BUSY: u64 = 1;
 const OWNED: u64 = 1 << 1;
 const SHIFT: u32 = 2;
 /// The most permits that there can be.
-pub(crate) const MOST: usize = (u64::MAX >> SHIFT) as usize;
+pub const MOST: usize = (u64::MAX >> SHIFT) as usize;
 
 // The queues of a line, see the top.
 const LINE: usize = 0;
@@ -57,7 +59,7 @@ const CONDITION: usize = 3;
 const QUEUES: usize = 4;
 
 /// See the module.
-pub(crate) struct Permits {
+pub struct Permits {
     word: AtomicU64,
     line: LazyLine,
 }
@@ -73,8 +75,19 @@ pub(crate) struct State {
     free: usize,
     /// Who has taken all.
     owner: Option<u64>,
+    /// So many are taken away as they come back.
+    debt: usize,
     next_number: u64,
     broken: Option<Broken>,
+}
+
+impl State {
+    /// So many are free again, but for those that are owed.
+    fn put_back(&mut self, permits: usize) {
+        let paid = self.debt.min(permits);
+        self.debt -= paid;
+        self.free += permits - paid;
+    }
 }
 
 /// What one who waits wants.
@@ -130,8 +143,10 @@ impl std::error::Error for Broken {}
 
 /// Why nothing was acquired at once.
 #[derive(Debug)]
-pub(crate) enum Refusal {
+pub enum Refusal {
+    /// Not enough are free, or others stand in line.
     WouldBlock,
+    /// See there.
     Broken(Broken),
 }
 
@@ -160,13 +175,13 @@ impl LazyLine {
 impl Permits {
     /// `permits` are free; at most [`MOST`].
     #[cfg(not(loom))]
-    pub(crate) const fn new(permits: usize) -> Self {
+    pub const fn new(permits: usize) -> Self {
         assert!(permits <= MOST, "trioxide: too many permits");
         Self { word: AtomicU64::new((permits as u64) << SHIFT), line: LazyLine::new() }
     }
 
     #[cfg(loom)]
-    pub(crate) fn new(permits: usize) -> Self {
+    pub fn new(permits: usize) -> Self {
         Self { word: AtomicU64::new((permits as u64) << SHIFT), line: LazyLine::new() }
     }
 
@@ -200,7 +215,7 @@ impl Permits {
     }
 
     /// Takes what is wanted if that can be done at once, and nobody is passed by that.
-    pub(crate) fn try_take(&self, want: Want) -> Result<(), Refusal> {
+    pub fn try_take(&self, want: Want) -> Result<(), Refusal> {
         if self.fast(want).is_some() {
             return Ok(());
         }
@@ -224,13 +239,13 @@ impl Permits {
     }
 
     /// Waits for what is wanted. `operation` is a checkpoint, unless it is `None`: then a thread waits.
-    pub(crate) fn acquire(&self, permits: usize, owns: bool, operation: Option<&'static str>) -> Acquire<'_> {
+    pub fn acquire(&self, permits: usize, owns: bool, operation: Option<&'static str>) -> Acquire<'_> {
         Acquire::new(self, permits, owns, operation)
     }
 
     /// Gives `permits` back.
     #[inline]
-    pub(crate) fn give(&self, permits: usize) {
+    pub fn give(&self, permits: usize) {
         let mut word = self.word.load(Ordering::Relaxed);
         while word & BUSY == 0 {
             let free = if word & OWNED != 0 { 0 } else { word >> SHIFT };
@@ -250,13 +265,24 @@ impl Permits {
         let mut locked = line.lot.lock();
         // Meanwhile the last one may have left the line.
         self.busy(&mut locked);
-        locked.free += permits;
+        locked.put_back(permits);
         locked.owner = None;
         // Leaked for all that one could know, and now it has come back.
         if locked.broken.is_some_and(|broken| !broken.panicked) {
             locked.broken = None;
         }
         self.serve_and_settle(locked);
+    }
+
+    /// Takes away so many: what is free now, the rest as it comes back.
+    pub fn withdraw(&self, permits: usize) {
+        let line = self.line();
+        let mut locked = line.lot.lock();
+        self.busy(&mut locked);
+        let now = locked.free.min(permits);
+        locked.free -= now;
+        locked.debt += permits - now;
+        self.settle(&mut locked);
     }
 
     /// Serves those in line as far as the permits go; if nobody is there, the word stands for them again.
@@ -293,6 +319,7 @@ impl Permits {
         // Ordering: it is set and cleared under this lock. The last one may have settled while another was serving and had let go of the lock.
         if self.word.load(Ordering::Relaxed) & BUSY == 0
             || locked.broken.is_some()
+            || locked.debt > 0
             || (0..QUEUES).any(|queue| locked.waiting(queue) > 0)
         {
             return;
@@ -307,18 +334,18 @@ impl Permits {
 
     /// The one who has taken all has panicked: it breaks for those who wait, and who come.
     #[cold]
-    pub(crate) fn break_by_panic(&self, permits: usize, holder: u64) {
+    pub fn break_by_panic(&self, permits: usize, holder: u64) {
         let line = self.line();
         let mut locked = line.lot.lock();
         self.busy(&mut locked);
         (locked.free, locked.owner) = (permits, None);
-        locked.broken = Some(Broken { holder: lowlevel::holder_id(holder), panicked: true });
+        locked.broken = Some(Broken { holder: after::holder_id(holder), panicked: true });
         drop(locked);
         line.tell_broken();
     }
 
     /// What was broken by a panic may be taken again.
-    pub(crate) fn repair(&self) {
+    pub fn repair(&self) {
         let Some(line) = self.line.get() else { return };
         let mut locked = line.lot.lock();
         if locked.broken.is_some_and(|broken| broken.panicked) {
@@ -328,12 +355,12 @@ impl Permits {
     }
 
     /// Whether it is broken, and by whom.
-    pub(crate) fn broken(&self) -> Option<Broken> {
+    pub fn broken(&self) -> Option<Broken> {
         self.line.get().and_then(|line| line.lot.lock().broken)
     }
 
     /// Another task has what `from` has taken; `to` is to be held responsible.
-    pub(crate) fn change_owner(&self, from: u64, to: u64) {
+    pub fn change_owner(&self, from: u64, to: u64) {
         let (before, after) = (from << SHIFT | OWNED, to << SHIFT | OWNED);
         if self.word.compare_exchange(before, after, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             return;
@@ -347,8 +374,9 @@ impl Permits {
     }
 
     /// How many are free, who has all, how many wait.
-    pub(crate) fn snapshot(&self) -> Snapshot {
+    pub fn snapshot(&self) -> Snapshot {
         let of_word = |word: u64| Snapshot {
+            debt: 0,
             free: if word & OWNED != 0 { 0 } else { (word >> SHIFT) as usize },
             owner: (word & OWNED != 0).then_some(word >> SHIFT),
             waiting: 0,
@@ -360,23 +388,29 @@ impl Permits {
             return of_word(word);
         }
         let waiting = locked.waiting(LINE) + locked.waiting(PASSED);
-        Snapshot { free: locked.free, owner: locked.owner, waiting }
+        Snapshot { free: locked.free, owner: locked.owner, debt: locked.debt, waiting }
     }
 }
 
 /// What somebody wants: `permits`, or all of them (so many there are), in the name of a holder.
 #[derive(Clone, Copy)]
-pub(crate) struct Want {
-    pub(crate) permits: usize,
-    pub(crate) holder: Option<u64>,
+pub struct Want {
+    /// How many.
+    pub permits: usize,
+    /// Of all: who.
+    pub holder: Option<u64>,
 }
 
 /// See [`Permits::snapshot`].
-pub(crate) struct Snapshot {
-    pub(crate) free: usize,
-    pub(crate) owner: Option<u64>,
+pub struct Snapshot {
+    /// How many are free.
+    pub free: usize,
+    /// Who has all of them.
+    pub owner: Option<u64>,
+    /// So many are to be taken away as they come back.
+    pub debt: usize,
     /// Who stands in line or was passed over; not who was handed something.
-    pub(crate) waiting: usize,
+    pub waiting: usize,
 }
 
 impl Line {
@@ -433,7 +467,7 @@ impl Line {
         if locked.owner != Some(holder) || locked.broken.is_some() {
             return;
         }
-        locked.broken = Some(Broken { holder: lowlevel::holder_id(holder), panicked: false });
+        locked.broken = Some(Broken { holder: after::holder_id(holder), panicked: false });
         drop(locked);
         self.tell_broken();
     }
@@ -461,7 +495,7 @@ fn take_free(locked: &mut LockedLine<'_>, permits: usize) -> bool {
         if !passed_over {
             return false;
         }
-        locked.free += back;
+        locked.put_back(back);
     }
     locked.free -= permits;
     true

@@ -1,17 +1,19 @@
 //! The wait for permits.
 
 use super::{Ask, CONDITION, HANDED, LINE, Line, PASSED, Permits, QUEUES, Refusal, State, Want, holders, take};
+use crate::context;
 use crate::line::Broken;
+use crate::task::after::{self, TaskRef};
+use crate::wait_list::Waiter;
 use pin_project_lite::pin_project;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use trioxide_runtime::lowlevel::{self, TaskRef, Waiter};
 
 pin_project! {
     /// Ready when the permits are the caller's; if it owns all, with the number of the task that is their holder.
-    pub(crate) struct Acquire<'a> {
+    pub struct Acquire<'a> {
         permits: &'a Permits,
         wanted: usize,
         owns: bool,
@@ -40,7 +42,7 @@ impl<'a> Acquire<'a> {
     }
 
     /// Of one who owns all of `permits`, so many: its first poll gives them back and waits for the condition with that number.
-    pub(crate) fn after_condition(permits: &'a Permits, wanted: usize, condition: u64) -> Self {
+    pub fn after_condition(permits: &'a Permits, wanted: usize, condition: u64) -> Self {
         Self { permits, wanted, owns: true, checkpoint: None, condition: Some(condition), waiter: None }
     }
 }
@@ -51,10 +53,10 @@ impl Future for Acquire<'_> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let holder = if *this.owns { lowlevel::holder() } else { 0 };
+        let holder = if *this.owns { after::holder() } else { 0 };
         let want = Want { permits: *this.wanted, holder: this.owns.then_some(holder) };
         if let Some(operation) = *this.checkpoint {
-            ready!(lowlevel::poll_checkpoint(cx, operation));
+            ready!(context::poll_checkpoint(cx, operation));
             *this.checkpoint = None;
         }
         let acquired = match this.waiter.as_mut().as_pin_mut() {
@@ -94,7 +96,7 @@ impl Permits {
         self.busy(&mut locked);
         // G1: the owner stands in the line now.
         if let Some(owner) = locked.owner.filter(|owner| locked.broken.is_none() && holders::is_gone(*owner)) {
-            locked.broken = Some(Broken { holder: lowlevel::holder_id(owner), panicked: false });
+            locked.broken = Some(Broken { holder: after::holder_id(owner), panicked: false });
         }
         match line.take_new(&mut locked, want) {
             Ok(()) => {
@@ -125,7 +127,7 @@ impl Permits {
     }
 
     /// Up to `count` of those who wait for the condition get in line; how many. The caller owns all.
-    pub(crate) fn notify(&self, condition: u64, count: usize) -> usize {
+    pub fn notify(&self, condition: u64, count: usize) -> usize {
         let Some(line) = self.line.get() else { return 0 };
         let mut locked = line.lot.lock();
         let mut notified = 0;
@@ -148,7 +150,7 @@ impl Permits {
     }
 
     /// How many wait for the condition.
-    pub(crate) fn waiting_for(&self, condition: u64) -> usize {
+    pub fn waiting_for(&self, condition: u64) -> usize {
         let Some(line) = self.line.get() else { return 0 };
         let mut count = 0;
         line.lot.lock().each(CONDITION, |ask| count += usize::from(ask.condition == condition));
@@ -187,7 +189,7 @@ impl Permits {
             Some(_) => {
                 let replaced = waiter.renew(&mut locked, cx.waker(), |ask| {
                     // It may have moved to another task.
-                    let is_same = ask.task.as_ref().map_or(lowlevel::holder() == 0, TaskRef::is_current);
+                    let is_same = ask.task.as_ref().map_or(after::holder() == 0, TaskRef::is_current);
                     if is_same { None } else { std::mem::replace(&mut ask.task, TaskRef::current()) }
                 });
                 drop(locked);
@@ -215,7 +217,7 @@ impl Permits {
             return;
         };
         if was_handed {
-            locked.free += ask.permits;
+            locked.put_back(ask.permits);
         }
         self.serve_and_settle(locked);
         drop(ask); // Not under the lock: with it may go a task.
