@@ -46,6 +46,7 @@
 //! | tasks that talk to each other | [`sync`] |
 //! | sockets, servers | [`io`]: [`io::connect`], [`io::serve`], streams, lines and frames; signals of the system: [`signal`] |
 //! | child processes | [`process`] |
+//! | tests without a sleep | [`macro@test`], [`testing`] |
 //! | seeing what goes on | [`task_tree`], [`statistics`], [`current_task`], [`Instrument`], [`Observer`] |
 //! | who keeps a worker busy, and who hangs | [`Builder::watchdog`], [`Builder::on_stall`] |
 //! | leaf operations and drivers of your own | [`lowlevel`] |
@@ -54,6 +55,7 @@
 //!
 //! All of them only add.
 //! - `macros` (default): [`macro@main`] and [`macro@test`].
+//! - `testing`: [`testing`], which [`macro@test`] needs; for the `dev-dependencies`.
 //! - `hyper`: hyper's `rt` traits for [`io::TcpStream`]; its executor and timer in `io::hyper_rt`.
 //! - `tokio-io`: tokio's `AsyncRead` and `AsyncWrite` for [`io::TcpStream`]. Only the traits; no tokio runtime is there.
 
@@ -74,6 +76,13 @@ pub mod io {
 pub mod sync {
     #[doc(inline)]
     pub use trioxide_sync::*;
+}
+
+/// Tests without a sleep: a mock clock, forced orders, fixtures. Everything of the crate `trioxide-testing`.
+#[cfg(feature = "testing")]
+pub mod testing {
+    #[doc(inline)]
+    pub use trioxide_testing::*;
 }
 
 #[cfg(unix)]

@@ -79,3 +79,74 @@ fn main_makes_a_plain_function_that_gives_the_value() {
     let double: fn() -> u32 = elsewhere::double;
     assert_eq!(double(), 42);
 }
+
+/// What `#[trioxide::test]` can be told, and given.
+#[cfg(feature = "testing")]
+mod told {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use trioxide::testing::{Bench, Fixture, MockClock, wait_all_tasks_blocked};
+    use trioxide::{AnyError, Nursery, checkpoint, sleep, sleep_forever};
+
+    const SOME: &[usize] = &[1, 2];
+
+    #[trioxide::test(workers = [1, 2, 8])]
+    async fn several_numbers_of_workers() {
+        checkpoint().await;
+    }
+
+    #[trioxide::test(workers = SOME)]
+    async fn numbers_of_workers_in_a_constant() -> Result<(), std::io::Error> {
+        checkpoint().await;
+        Ok(())
+    }
+
+    #[trioxide::test(workers = [1, 2, 8], clock = MockClock::autojump)]
+    async fn a_clock(clock: &MockClock) {
+        sleep(Duration::from_secs(450)).await;
+        assert_eq!(clock.elapsed(), Duration::from_secs(450));
+    }
+
+    #[trioxide::test(clock = || {
+        let clock = MockClock::new();
+        clock.set_autojump_threshold(Some(Duration::ZERO));
+        clock
+    })]
+    #[should_panic(expected = "trioxide: deadlock: every task waits")]
+    async fn a_deadlock_fails_at_once() {
+        sleep_forever().await;
+    }
+
+    #[trioxide::test(timeout = Duration::from_millis(1), grace = Duration::MAX)]
+    #[should_panic(expected = "the test has not ended after 1ms, its time-out")]
+    async fn a_test_that_hangs_fails() {
+        sleep_forever().await;
+    }
+
+    /// Told by those that were set up before it.
+    static ORDER: AtomicUsize = AtomicUsize::new(0);
+
+    struct Numbered<const AT: usize>;
+
+    impl<const AT: usize> Fixture for Numbered<AT> {
+        async fn set_up(_bench: &Bench) -> Self {
+            assert_eq!(ORDER.fetch_add(1, Ordering::SeqCst), AT);
+            Self
+        }
+
+        async fn take_down(self) {
+            checkpoint().await;
+            assert_eq!(ORDER.fetch_sub(1, Ordering::SeqCst), AT + 1);
+        }
+    }
+
+    #[trioxide::test(workers = 2)]
+    async fn fixtures(first: &Numbered<0>, second: &mut Numbered<1>, n: &Nursery<AnyError>) -> Result<(), AnyError> {
+        let (Numbered, Numbered) = (first, second);
+        assert_eq!(ORDER.load(Ordering::SeqCst), 2);
+        n.spawn(sleep_forever()); // Cancelled at the end.
+        wait_all_tasks_blocked(Duration::ZERO).await;
+        Ok(())
+    }
+}

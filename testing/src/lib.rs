@@ -6,6 +6,7 @@
 //! - [`simulate`](mod@simulate): the same program on one thread, where every choice comes from a seed; [`sweep`] tries many.
 //! - [`cancel_everywhere`]: a future, cancelled and dropped at each of its suspensions.
 //! - [`assert_checkpoints`], [`assert_no_checkpoints`]: whether something notices cancellation and yields.
+//! - [`Harness`]: what `#[trioxide::test]` is, with its [`Fixture`]s.
 //! - [`on_each`], [`on_each_with_clock`]: the same test on one worker, on two, on more than there are cores.
 //! - [`CountDrops`], [`pending_once`]: what tests of cancellation need all the time.
 //!
@@ -24,6 +25,7 @@
 mod checkpoints;
 mod clock;
 mod drops;
+mod harness;
 mod sequencer;
 pub mod simulate;
 mod workers;
@@ -31,6 +33,9 @@ mod workers;
 pub use checkpoints::{assert_checkpoints, assert_no_checkpoints};
 pub use clock::MockClock;
 pub use drops::{CountDrops, DropGuard};
+#[doc(hidden)]
+pub use harness::with_fixture;
+pub use harness::{Bench, Fixture, Harness, Outcome, Workers};
 pub use sequencer::{Sequencer, Turn};
 pub use simulate::{CancelSweep, Cut, Schedule, Simulated, Simulation, Sweep, cancel_everywhere, simulate, sweep};
 #[doc(inline)]

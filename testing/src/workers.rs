@@ -27,7 +27,8 @@ pub fn on_each(workers: &[usize], test: impl AsyncFn()) {
     }
 }
 
-/// As [`on_each`], on a [`MockClock`] that jumps ahead when everything waits; `test` is given the clock.
+/// As [`on_each`], on a [`MockClock`] that jumps ahead when everything waits; `test` is given the clock. A run in which nothing can run any more
+/// [fails](trioxide_runtime::Builder::fail_on_deadlock).
 ///
 /// # Panics
 ///
@@ -36,13 +37,14 @@ pub fn on_each_with_clock(workers: &[usize], test: impl AsyncFn(MockClock)) {
     for &workers in workers {
         let _named = Named(workers);
         let clock = MockClock::autojump();
-        let runtime = Runtime::builder().workers(workers).clock(clock.clone()).signals(false).build();
+        let runtime = Runtime::builder().workers(workers).clock(clock.clone()).fail_on_deadlock(true);
+        let runtime = runtime.signals(false).build();
         runtime.expect("a runtime can be built").run(test(clock));
     }
 }
 
 /// Says which runtime it was that a panicking test ran on.
-struct Named(usize);
+pub(crate) struct Named(pub(crate) usize);
 
 impl Drop for Named {
     fn drop(&mut self) {

@@ -45,13 +45,33 @@ pub fn main(options: TokenStream, function: TokenStream) -> TokenStream {
 /// Makes an `async fn` a test. It may return `()` or, like every test, a `Result`.
 ///
 /// ```ignore
-/// #[trioxide::test(workers = 1)]
-/// async fn a_sleep_of_zero_ends() {
-///     trioxide::sleep(std::time::Duration::ZERO).await;
+/// use trioxide::testing::MockClock;
+///
+/// #[trioxide::test(workers = [1, 2, 8], clock = MockClock::autojump)]
+/// async fn an_hour_passes_in_no_time(clock: &MockClock) {
+///     trioxide::sleep(Duration::from_secs(3600)).await;
+///     assert_eq!(clock.elapsed(), Duration::from_secs(3600));
 /// }
 /// ```
 ///
-/// The options are those of [`macro@main`]. Other attributes of tests (`#[should_panic]`, `#[cfg(...)]`) work as usual.
+/// It is run by `trioxide::testing::Harness`, whose methods are the options; so it needs the feature `testing` of `trioxide`, which belongs with the `dev-dependencies`. Tests share nothing: each run has its own runtime, clock and nursery, in one process as under
+/// nextest. For property tests, whose macros want plain functions, call the harness in those.
+///
+/// # Options
+///
+/// - `workers = 4`, `workers = [1, 2, 8]`: how many workers; of several numbers, one run each. An expression of type `usize`, or an array or slice of it. Without it there is one worker for
+///   each CPU that the process may use.
+/// - `clock = MockClock::autojump`: what makes a mock clock. With one, a run in which nothing can run any more fails at once, and shows what waits.
+/// - `timeout = Duration::from_secs(5)`: how long a run may take, in real time; without it 60 s. Then it is cancelled and fails, and shows what it was at.
+/// - `grace = Duration::from_secs(1)`: how long it may take to end after that; without it 5 s. Then the process is aborted.
+/// - `fail_on_deadlock = false`: not so, although there is a mock clock; or so, although there is none.
+///
+/// # Fixtures
+///
+/// Parameters are fixtures, given by reference: `async fn a_test(server: &Server, clock: &MockClock)`. Their types implement `trioxide::testing::Fixture`: they are set up in the order of the
+/// parameters, share a nursery, and are taken down in the reverse order.
+///
+/// Other attributes of tests (`#[should_panic]`, `#[cfg(...)]`) work as usual.
 #[proc_macro_attribute]
 pub fn test(options: TokenStream, function: TokenStream) -> TokenStream {
     expand(Attribute::Test, options, function)

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::quote;
+use quote::{format_ident, quote};
 use syn::spanned::Spanned;
-use syn::{Error, ItemFn, Result, Signature};
+use syn::{Error, FnArg, ItemFn, PatType, Result, Signature, Type};
 
 use crate::options::Options;
 
@@ -32,16 +32,9 @@ pub(crate) fn function(attribute: Attribute, options: &Options, function: TokenS
     check(attribute, &function)?;
     let ItemFn { attrs, vis, sig, block } = function;
     let (name, output) = (&sig.ident, &sig.output);
-    let workers = options.workers.as_ref().map(|workers| quote!(.workers(#workers)));
-    let run = match (attribute, &workers) {
-        (Attribute::Main, None) => quote!(::trioxide::run(#name())),
-        (Attribute::Main, Some(_)) => on(&quote!(#workers), name),
-        // Control-C ends a test at once.
-        (Attribute::Test, _) => on(&quote!(.signals(false) #workers), name),
-    };
-    let marker = match attribute {
-        Attribute::Main => TokenStream::new(),
-        Attribute::Test => quote!(#[::core::prelude::v1::test]),
+    let (marker, run) = match attribute {
+        Attribute::Main => (TokenStream::new(), run_main(options, name)),
+        Attribute::Test => (quote!(#[::core::prelude::v1::test]), run_test(options, &sig)),
     };
     Ok(quote! {
         #marker
@@ -53,13 +46,41 @@ pub(crate) fn function(attribute: Attribute, options: &Options, function: TokenS
     })
 }
 
-/// The call of the function on a runtime with these settings.
-fn on(settings: &TokenStream, name: &Ident) -> TokenStream {
+fn run_main(options: &Options, name: &Ident) -> TokenStream {
+    let Some((_, workers)) = options.iter().next() else { return quote!(::trioxide::run(#name())) };
     quote! {
-        match ::trioxide::Runtime::builder()#settings.build() {
+        match ::trioxide::Runtime::builder().workers(#workers).build() {
             ::core::result::Result::Ok(runtime) => runtime.run(#name()),
             ::core::result::Result::Err(error) => ::core::panic!("trioxide: cannot start the workers: {error}"),
         }
+    }
+}
+
+/// The call of the function with its fixtures, the first one outermost.
+fn run_test(options: &Options, sig: &Signature) -> TokenStream {
+    let name = &sig.ident;
+    let settings = options.iter().map(|(name, value)| quote!(.#name(#value)));
+    let types: Vec<_> = sig.inputs.iter().filter_map(fixture).collect();
+    let given: Vec<_> = (0..types.len()).map(|number| format_ident!("fixture_{number}")).collect();
+    let call = quote!(#name(#(#given),*).await);
+    let call = types.iter().zip(&given).rev().fold(
+        call,
+        |call, (ty, given)| quote!(::trioxide::testing::with_fixture(bench, async |#given: &mut #ty| #call).await),
+    );
+    let bench = if types.is_empty() { quote!(_) } else { quote!(bench) };
+    quote! {
+        ::trioxide::testing::Harness::new()#(#settings)*.run(async |#bench: &::trioxide::testing::Bench| #call)
+    }
+}
+
+/// What a parameter refers to.
+fn fixture(parameter: &FnArg) -> Option<&Type> {
+    match parameter {
+        FnArg::Typed(PatType { ty, .. }) => match &**ty {
+            Type::Reference(reference) => Some(&reference.elem),
+            _ => None,
+        },
+        FnArg::Receiver(_) => None,
     }
 }
 
@@ -76,14 +97,18 @@ fn check(attribute: Attribute, function: &ItemFn) -> Result<()> {
         };
         return Err(Error::new_spanned(sig.fn_token, text));
     }
-    if !sig.inputs.is_empty() {
-        let text = match attribute {
-            Attribute::Main => {
-                "`#[trioxide::main]` wants a function without parameters; the program's arguments are in `std::env::args()`"
+    match attribute {
+        Attribute::Main if !sig.inputs.is_empty() => {
+            let text = "`#[trioxide::main]` wants a function without parameters; the program's arguments are in `std::env::args()`";
+            return Err(Error::new(sig.inputs.span(), text));
+        }
+        Attribute::Main => {}
+        Attribute::Test => {
+            if let Some(other) = sig.inputs.iter().find(|parameter| fixture(parameter).is_none()) {
+                let text = "a parameter of a test is a fixture, and is given by reference; write `&T` or `&mut T`, where `T` implements `trioxide::testing::Fixture`";
+                return Err(Error::new(other.span(), text));
             }
-            Attribute::Test => "`#[trioxide::test]` wants a function without parameters; nobody is there to pass them",
-        };
-        return Err(Error::new(sig.inputs.span(), text));
+        }
     }
     if !sig.generics.params.is_empty() {
         let text = format!("`{attribute}` wants a function without generic parameters; nobody is there to choose them");
