@@ -268,11 +268,7 @@ fn parallel_functions() {
         .await
     });
     children_clean_up(async |account| {
-        parallel::for_each(0..3, 2, |_| {
-            let child = child(account);
-            child
-        })
-        .await;
+        parallel::for_each(0..3, 2, |_| child(account)).await;
     });
     children_clean_up(async |account| {
         parallel::try_for_each(0..3, 2, |_| {
