@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use trioxide_runtime::lowlevel::wait_all_tasks_blocked;
 use trioxide_runtime::{
     Blocking, RunToken, blocking, blocking_scope, checkpoint, from_thread, move_on_after, now, nursery, shield, sleep,
     sleep_forever,
@@ -212,6 +213,21 @@ fn a_deadlock_is_told_at_once_with_the_tree() {
     let told = text(&*simulated.into_outcome().unwrap_err());
     assert!(told.contains("deadlock") && told.contains("\"waits for ever\""), "{told}");
     assert!(trace.contains("\"waits for ever\" is polled, cancelled"), "{trace}");
+}
+
+#[test]
+fn all_tasks_are_blocked_before_the_clock_moves() {
+    let elapsed = simulate(3, async || {
+        let start = now();
+        nursery(async |n| {
+            n.spawn(sleep(Duration::from_secs(1)));
+            wait_all_tasks_blocked(Duration::from_millis(10)).await;
+            n.cancel("seen");
+        })
+        .await;
+        now() - start
+    });
+    assert_eq!(elapsed, Duration::ZERO);
 }
 
 #[test]

@@ -30,6 +30,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use super::Shared;
+use crate::contain;
 use crate::context;
 use crate::primitives::atomic::Ordering::Relaxed;
 use crate::primitives::{Mutex, MutexGuard};
@@ -121,6 +122,13 @@ impl Shared {
         // The pool first: what its last job has woken is queued, and a worker claimed for it, before the pool is idle.
         let quiet = self.pool.is_idle() && self.idle.all_sleep() && !self.has_queued() && !self.main_due.load(Relaxed);
         quiet.then_some(rest)
+    }
+
+    /// In a simulation in which nothing can go on: wakes those with the shortest cushion, whatever that is, for no real time passes there. False if nobody waits.
+    pub(super) fn wake_blocked(&self) -> bool {
+        let Some(cushion) = self.quiet.shortest() else { return false };
+        self.quiet.take_first(cushion).into_iter().for_each(contain::wake);
+        true
     }
 
     /// What is to be done.

@@ -117,7 +117,7 @@ impl Worker {
     fn wait_chosen(&self, choose: &dyn Choose) -> bool {
         let shared = &*self.shared;
         let next = self.remote().shard.next();
-        if self.look_at_driver(Some(Duration::ZERO)) || shared.time.all_idle(next) {
+        if self.look_at_driver(Some(Duration::ZERO)) || shared.wake_blocked() || shared.time.all_idle(next) {
             return true;
         }
         let timeout = next.map(|next| shared.time.sleep_time(next));
