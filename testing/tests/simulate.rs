@@ -83,8 +83,8 @@ fn the_same_seed_makes_the_same_run() {
 fn the_same_seed_makes_the_same_run_of_a_thousand_tasks() {
     for seed in 0..4 {
         let simulation = || Simulation::new().seed(seed).poll_time(Duration::from_micros(100));
-        let hashes = [0; 3].map(|_| simulation().record(async || medley(1000).await).trace().hash());
-        assert_eq!(hashes, [hashes[0]; 3], "seed {seed}");
+        let hashes = [0; 2].map(|_| simulation().record(async || medley(1000).await).trace().hash());
+        assert_eq!(hashes, [hashes[0]; 2], "seed {seed}");
     }
 }
 

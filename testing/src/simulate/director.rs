@@ -1,7 +1,6 @@
 //! Makes the choices of a simulation, and notes what comes of them.
 
 use std::any::Any;
-use std::collections::HashMap;
 use std::hash::DefaultHasher;
 use std::thread::{self, ThreadId};
 use std::time::Duration;
@@ -11,6 +10,7 @@ use parking_lot::Mutex;
 use trioxide_runtime::lowlevel::{Candidate, Choose, current_operation};
 use trioxide_runtime::{Instrument, Moment, TaskId, TaskInfo, TaskTree, current_cancel_reason};
 
+use super::quick::QuickMap;
 use super::schedule::{Schedule, Strategy};
 use super::trace::{Actor, Event, Trace, What};
 use super::{blame, seed};
@@ -54,7 +54,7 @@ struct State {
     strategy: Strategy,
     steps: u64,
     actor: Actor,
-    numbers: HashMap<TaskId, usize>,
+    numbers: QuickMap<TaskId, usize>,
     tasks: Vec<TaskInfo>,
     events: Vec<Event>,
     hasher: DefaultHasher,
@@ -72,7 +72,7 @@ impl Director {
             strategy,
             steps: 0,
             actor: Actor::Runtime,
-            numbers: HashMap::new(),
+            numbers: QuickMap::default(),
             tasks: Vec::new(),
             events: Vec::new(),
             hasher: DefaultHasher::new(),

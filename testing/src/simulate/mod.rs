@@ -63,6 +63,7 @@ mod blame;
 mod director;
 mod everywhere;
 mod pct;
+mod quick;
 mod schedule;
 mod seed;
 mod sweep;

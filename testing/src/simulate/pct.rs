@@ -1,9 +1,9 @@
 //! Priorities, and moments at which they change; see [`Schedule::Pct`](super::Schedule::Pct).
 
-use std::collections::HashMap;
-
 use fastrand::Rng;
 use trioxide_runtime::lowlevel::Candidate;
+
+use super::quick::QuickMap;
 
 /// The moments of change lie among so many first steps.
 const STEPS: u64 = 1000;
@@ -12,7 +12,7 @@ const IN_A_ROW: u32 = 100;
 
 /// See the module.
 pub(super) struct Pct {
-    priorities: HashMap<Candidate, i64>,
+    priorities: QuickMap<Candidate, i64>,
     /// At which steps, the next one last.
     changes: Vec<u64>,
     step: u64,
@@ -25,7 +25,7 @@ impl Pct {
     pub(super) fn new(depth: u32, random: &mut Rng) -> Self {
         let mut changes: Vec<_> = (1..depth).map(|_| random.u64(1..=STEPS)).collect();
         changes.sort_unstable_by(|a, b| b.cmp(a));
-        Self { priorities: HashMap::new(), changes, step: 0, lowest: 0, row: None }
+        Self { priorities: QuickMap::default(), changes, step: 0, lowest: 0, row: None }
     }
 
     pub(super) fn next(&mut self, ready: &[Candidate], random: &mut Rng) -> usize {
