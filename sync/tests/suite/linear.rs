@@ -13,20 +13,20 @@ use trioxide_testing::on_each;
 
 /// One operation that has ended.
 #[derive(Clone, Debug)]
-struct Event<O> {
-    begin: usize,
-    end: usize,
-    operation: O,
+pub(crate) struct Event<O> {
+    pub(crate) begin: usize,
+    pub(crate) end: usize,
+    pub(crate) operation: O,
 }
 
 /// Of one thread: what an operation makes of a state; `None` if it could not have gone so.
-trait Model: Clone + Eq + Hash {
+pub(crate) trait Model: Clone + Eq + Hash {
     type Operation;
 
     fn step(&self, operation: &Self::Operation) -> Option<Self>;
 }
 
-fn is_linearizable<M: Model>(start: M, history: &[Event<M::Operation>]) -> bool {
+pub(crate) fn is_linearizable<M: Model>(start: M, history: &[Event<M::Operation>]) -> bool {
     fn search<M: Model>(state: &M, history: &[Event<M::Operation>], done: u128, seen: &mut HashSet<(u128, M)>) -> bool {
         if done.count_ones() as usize == history.len() {
             return true;
@@ -92,13 +92,13 @@ impl Model for Counter {
 }
 
 /// Notes operations with the moments at which they began and ended.
-struct Recorder<O> {
+pub(crate) struct Recorder<O> {
     clock: AtomicUsize,
     events: Mutex<Vec<Event<O>>>,
 }
 
 impl<O> Recorder<O> {
-    fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self { clock: AtomicUsize::new(0), events: Mutex::new(vec![]) })
     }
 
@@ -106,23 +106,23 @@ impl<O> Recorder<O> {
         self.clock.fetch_add(1, Ordering::SeqCst)
     }
 
-    async fn record(&self, operation: impl Future<Output = O>) {
+    pub(crate) async fn record(&self, operation: impl Future<Output = O>) {
         let begin = self.now();
         let operation = operation.await;
         let end = self.now();
         self.events.lock().unwrap().push(Event { begin, end, operation });
     }
 
-    fn history(&self) -> Vec<Event<O>> {
+    pub(crate) fn history(&self) -> Vec<Event<O>> {
         std::mem::take(&mut self.events.lock().unwrap())
     }
 }
 
 /// A small generator of choices: the same seed makes the same ones.
-struct Choices(u64);
+pub(crate) struct Choices(pub(crate) u64);
 
 impl Choices {
-    fn below(&mut self, most: u64) -> u64 {
+    pub(crate) fn below(&mut self, most: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (self.0 >> 33) % most
     }

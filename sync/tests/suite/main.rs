@@ -11,6 +11,7 @@ mod channel_stress;
 mod event;
 mod futurelock;
 mod linear;
+mod linear_more;
 mod meeting;
 mod mutex;
 mod oneshot;
