@@ -1,12 +1,13 @@
 //! Each public async function of the sync crate, cancelled and dropped at each of its suspensions: nothing is lost, and nobody else hangs.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{Sink, StreamExt};
 use trioxide_runtime::{checkpoint, finally, move_on_after, sleep};
 use trioxide_sync::channel::{self, Receiver, Sender};
 use trioxide_sync::{Barrier, Condition, Event, Lazy, Mutex, OnceCell, ParkingLot, RwLock, Semaphore};
@@ -381,6 +382,56 @@ fn send() {
                     of(0..3) == numbers || (cut.is_drop() && of(0..3) == one_more),
                     "{cut}: {received:?}, {sent} sent"
                 );
+            },
+        );
+        assert!(runs > 60, "{runs}");
+    }
+}
+
+/// What is sent in two phases is sent or not: no cut is in between.
+#[test]
+fn reserve_and_sink() {
+    struct State {
+        sender: Sender<u32>,
+        received: Arc<std::sync::Mutex<Vec<u32>>>,
+        sent: Cell<u32>,
+    }
+    for capacity in [0, 1, 2] {
+        let runs = cancel_everywhere(
+            async |n| {
+                let (sender, receiver) = channel::bounded(capacity);
+                let received = Arc::new(std::sync::Mutex::new(vec![]));
+                let (other, noted) = (sender.clone(), received.clone());
+                n.spawn(async move {
+                    for _ in 0..3 {
+                        other.send(100).await.unwrap();
+                    }
+                });
+                n.spawn(async move {
+                    while let Some(Ok(number)) = move_on_after(Duration::from_secs(1), receiver.recv()).await {
+                        noted.lock().unwrap().push(number);
+                        checkpoint().await;
+                    }
+                });
+                State { sender, received, sent: Cell::new(0) }
+            },
+            async |state| {
+                let count = || state.sent.replace(state.sent.get() + 1);
+                let permit = state.sender.reserve().await.unwrap();
+                checkpoint().await; // Cut here, the place goes to the next.
+                permit.send(count()).unwrap();
+                state.sender.reserve().await.unwrap().send(count()).unwrap();
+                let mut sink = std::pin::pin!(state.sender.sink());
+                poll_fn(|cx| sink.as_mut().poll_ready(cx)).await.unwrap();
+                checkpoint().await;
+                sink.start_send(count()).unwrap();
+            },
+            async |state, cut| {
+                let received = state.received.lock().unwrap();
+                assert_eq!(received.iter().filter(|number| **number == 100).count(), 3, "{cut}");
+                let ours: Vec<_> = received.iter().copied().filter(|number| *number != 100).collect();
+                assert_eq!(ours, (0..state.sent.get()).collect::<Vec<_>>(), "{cut}");
+                assert_eq!(state.sender.len(), 0, "{cut}");
             },
         );
         assert!(runs > 60, "{runs}");
