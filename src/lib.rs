@@ -105,4 +105,7 @@ mod texts {
 
     #[doc = include_str!("../docs/locks.md")]
     struct Locks;
+
+    #[doc = include_str!("../docs/testing.md")]
+    struct Testing;
 }
