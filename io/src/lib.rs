@@ -10,6 +10,7 @@
 //! | messages | [`UdpSocket`], [`UnixDatagram`] |
 //! | lines, frames, whole parts | [`BufReader`], [`BufWriter`], [`Frames`], [`write_frame`] |
 //! | copying | [`copy`], [`copy_bidirectional`] |
+//! | files | [`fs`] |
 //! | child processes | [`process`] |
 //! | pipes, any descriptor | [`mod@pipe`], [`Async`] |
 //! | names | [`set_resolver`] |
@@ -37,6 +38,7 @@ mod connect;
 mod copy;
 mod error;
 mod frames;
+pub mod fs;
 #[cfg(feature = "hyper")]
 #[allow(unsafe_code)]
 pub mod hyper_rt;

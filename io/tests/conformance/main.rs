@@ -6,6 +6,7 @@ mod common;
 
 mod connect;
 mod descriptors;
+mod files;
 mod process;
 mod serve;
 mod sockets;
