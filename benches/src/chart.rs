@@ -23,8 +23,9 @@ const TICKS: [f64; 8] = [0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0];
 /// The chart, or `None` if tokio did not take part.
 #[must_use]
 pub fn render(report: &Report) -> Option<String> {
+    let shown = report.settings.contenders.iter().copied();
     let shown: Vec<Contender> =
-        report.settings.contenders.iter().copied().filter(|contender| *contender != Contender::Tokio).collect();
+        shown.filter(|contender| *contender != Contender::Tokio && !contender.is_library()).collect();
     let figures = figures(report, &shown);
     if figures.is_empty() {
         return None;
@@ -96,14 +97,16 @@ struct Figure {
 
 fn figures(report: &Report, shown: &[Contender]) -> Vec<Figure> {
     let mut figures = Vec::new();
-    for outcome in &report.outcomes {
+    for outcome in report.outcomes.iter().filter(|outcome| !outcome.row.is_of_a_primitive()) {
         for (index, metric) in outcome.row.metrics.iter().enumerate() {
             let label = metric.label(outcome.row.name);
             let tokio = outcome.summary(Contender::Tokio, index);
             let of = |contender: &Contender| Some((*contender, ratio(outcome.summary(*contender, index), tokio)?));
             let ratios: Vec<_> = shown.iter().filter_map(of).collect();
-            let goal = Goal::of(&label).and_then(|goal| match goal {
+            let goal = Goal::of(outcome.row, index).and_then(|goal| match goal {
                 Goal::OfTokio(limit) => Some(limit),
+                // In a row of a primitive, which is not in this chart.
+                Goal::OfBest(_) => None,
                 Goal::AtMost(limit) => tokio.map(|tokio| limit / tokio.median),
             });
             if !ratios.is_empty() {
@@ -139,6 +142,11 @@ fn colour(contender: Contender) -> &'static str {
         Contender::Tokio => "#333",
         Contender::TokioCt => "#999",
         Contender::Smol => "#7a9cc6",
+        Contender::TokioHere
+        | Contender::AsyncChannel
+        | Contender::Flume
+        | Contender::Crossfire
+        | Contender::AsyncLock => "#555",
         #[cfg(feature = "peers")]
         Contender::May => "#c9b458",
         #[cfg(feature = "peers")]

@@ -118,7 +118,7 @@ impl Files {
         }
         if let Some(file) = &self.svg {
             let chart = chart::render(report);
-            let without = || io::Error::other("--svg draws ratios to tokio, which did not take part");
+            let without = || io::Error::other("the chart shows how runtimes compare with tokio, and here none does");
             write(file, &chart.ok_or_else(without)?)?;
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! The runtimes that are compared, each with the same number of workers.
+//! Who is compared: runtimes, each with the same number of workers, and libraries.
 //!
 //! | runtime | workers | where a row's body runs |
 //! | --- | --- | --- |
@@ -11,6 +11,9 @@
 //! cross threads; `--body task` runs their bodies in a task on a worker instead.
 //!
 //! With the feature `peers` there are more: see `peers`.
+//!
+//! Libraries take part in the rows of one primitive. They need no runtime of their own, so they run on trioxide's: what differs from trioxide's row is then the primitive and nothing else.
+//! tokio's primitives are there twice, on tokio's runtime, which is what its users have, and, as `tokio-here`, on trioxide's.
 
 use std::future::Future;
 use std::io;
@@ -18,7 +21,7 @@ use std::thread::JoinHandle;
 
 use smol::Executor;
 
-/// Which runtime.
+/// Which runtime or library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Contender {
     /// This library.
@@ -29,6 +32,17 @@ pub enum Contender {
     TokioCt,
     /// smol: async-executor on plain threads, async-io, blocking.
     Smol,
+    /// tokio's primitives on trioxide's runtime.
+    #[value(name = "tokio-here")]
+    TokioHere,
+    /// async-channel on trioxide's runtime.
+    AsyncChannel,
+    /// flume, the same.
+    Flume,
+    /// crossfire, the same.
+    Crossfire,
+    /// async-lock, the same.
+    AsyncLock,
     /// may: stackful coroutines on `N` threads.
     #[cfg(feature = "peers")]
     May,
@@ -50,6 +64,11 @@ impl Contender {
         Self::Tokio,
         Self::TokioCt,
         Self::Smol,
+        Self::TokioHere,
+        Self::AsyncChannel,
+        Self::Flume,
+        Self::Crossfire,
+        Self::AsyncLock,
         #[cfg(feature = "peers")]
         Self::May,
         #[cfg(feature = "peers")]
@@ -68,6 +87,11 @@ impl Contender {
             Self::Tokio => "tokio",
             Self::TokioCt => "tokio-ct",
             Self::Smol => "smol",
+            Self::TokioHere => "tokio-here",
+            Self::AsyncChannel => "async-channel",
+            Self::Flume => "flume",
+            Self::Crossfire => "crossfire",
+            Self::AsyncLock => "async-lock",
             #[cfg(feature = "peers")]
             Self::May => "may",
             #[cfg(feature = "peers")]
@@ -81,12 +105,21 @@ impl Contender {
 }
 
 impl Contender {
+    /// Whether it has primitives and runs them on trioxide's runtime.
+    #[must_use]
+    pub fn is_library(self) -> bool {
+        matches!(self, Self::TokioHere | Self::AsyncChannel | Self::Flume | Self::Crossfire | Self::AsyncLock)
+    }
+
     /// Which version of it was built.
     #[must_use]
     pub fn version(self) -> Option<&'static str> {
-        let package = if self == Self::TokioCt { Self::Tokio.name() } else { self.name() };
-        // Of trioxide it is what is being measured, whatever its number.
-        (self != Self::Trioxide).then(|| crate::machine::version(package))?
+        match self {
+            // Of trioxide it is what is being measured, whatever its number. tokio's is told once.
+            Self::Trioxide | Self::TokioHere => None,
+            Self::TokioCt => crate::machine::version(Self::Tokio.name()),
+            _ => crate::machine::version(self.name()),
+        }
     }
 }
 

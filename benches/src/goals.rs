@@ -2,18 +2,24 @@
 
 use crate::contenders::Contender;
 use crate::report::Outcome;
-use crate::statistics::ratio;
+use crate::rows::Row;
+use crate::statistics::{Summary, ratio};
 
 /// What a figure may be at most.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Goal {
     /// So many times tokio's, of its multi-thread runtime in the same run.
     OfTokio(f64),
+    /// So many times the figure of the best of all others in the row.
+    OfBest(f64),
     /// So much, in the figure's own unit.
     AtMost(f64),
 }
 
-/// The goals, by the labels of the figures. A figure that is not here is to be no worse than tokio's and smol's.
+/// The goal of each row of one primitive: ahead of every other library.
+pub const PRIMITIVE: Goal = Goal::OfBest(1.0);
+
+/// The goals of the rows of runtimes, by the labels of the figures. A figure that is not here is to be no worse than tokio's and smol's.
 pub const GOALS: &[(&str, Goal)] = &[
     ("spawn_join", Goal::OfTokio(0.10)),
     ("spawn_handles", Goal::OfTokio(0.20)),
@@ -41,9 +47,13 @@ pub const GOALS: &[(&str, Goal)] = &[
 ];
 
 impl Goal {
-    /// The goal of the figure `label`, if it has one of its own.
+    /// The goal of figure number `metric` of `row`, if it has one of its own.
     #[must_use]
-    pub fn of(label: &str) -> Option<Self> {
+    pub fn of(row: &Row, metric: usize) -> Option<Self> {
+        if row.is_of_a_primitive() {
+            return (metric == 0).then_some(PRIMITIVE);
+        }
+        let label = row.metrics.get(metric)?.label(row.name);
         GOALS.iter().find(|(name, _)| *name == label).map(|(_, goal)| *goal)
     }
 
@@ -53,6 +63,10 @@ impl Goal {
         let of = |contender| outcome.summary(contender, metric);
         match self {
             Self::OfTokio(limit) => ratio(of(Contender::Trioxide), of(Contender::Tokio)).map(|ratio| ratio <= limit),
+            Self::OfBest(limit) => {
+                let best = best_of_others(outcome, metric).map(|(_, summary)| summary);
+                ratio(of(Contender::Trioxide), best).map(|ratio| ratio <= limit)
+            }
             Self::AtMost(limit) => of(Contender::Trioxide).map(|summary| summary.median <= limit),
         }
     }
@@ -61,16 +75,24 @@ impl Goal {
     #[must_use]
     pub fn text(self) -> String {
         match self {
-            Self::OfTokio(limit) => format!("{limit:.2}"),
+            Self::OfTokio(limit) | Self::OfBest(limit) => format!("{limit:.2}"),
             Self::AtMost(limit) => format!("at most {limit}"),
         }
     }
 }
 
-/// The figures in which trioxide is worse than `rival`, with how many times.
+/// Who of all but trioxide has the least in figure number `metric` of `outcome`, and how much.
+#[must_use]
+pub fn best_of_others(outcome: &Outcome, metric: usize) -> Option<(Contender, Summary)> {
+    let others = outcome.series.iter().filter(|series| series.contender != Contender::Trioxide);
+    let figures = others.filter_map(|series| Some((series.contender, series.summary(metric)?)));
+    figures.min_by(|(_, one), (_, other)| one.median.total_cmp(&other.median))
+}
+
+/// The figures in rows of runtimes in which trioxide is worse than `rival`, with how many times.
 pub fn worse_than(outcomes: &[Outcome], rival: Contender) -> impl Iterator<Item = (String, f64)> {
-    let figures =
-        outcomes.iter().flat_map(|outcome| (0..outcome.row.metrics.len()).map(move |metric| (outcome, metric)));
+    let outcomes = outcomes.iter().filter(|outcome| !outcome.row.is_of_a_primitive());
+    let figures = outcomes.flat_map(|outcome| (0..outcome.row.metrics.len()).map(move |metric| (outcome, metric)));
     figures.filter_map(move |(outcome, metric)| {
         let times = ratio(outcome.summary(Contender::Trioxide, metric), outcome.summary(rival, metric))?;
         (times > 1.0).then(|| (outcome.row.metrics[metric].label(outcome.row.name), times))
@@ -101,6 +123,8 @@ mod tests {
         assert_eq!(Goal::AtMost(100.0).is_met(outcome, 0), Some(true));
         assert_eq!(Goal::AtMost(99.0).is_met(outcome, 0), Some(false));
         assert_eq!(Goal::OfTokio(0.24).is_met(outcome, 1), None, "there is no such figure");
+        assert_eq!(Goal::OfBest(0.5).is_met(outcome, 0), Some(true), "the best is smol");
+        assert_eq!(Goal::OfBest(0.49).is_met(outcome, 0), Some(false));
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub fn report(report: &Report) -> Value {
 fn outcome(outcome: &Outcome) -> Value {
     let metrics = outcome.row.metrics.iter().enumerate().map(|(index, metric)| {
         let of = |contender| outcome.summary(contender, index);
-        let goal = Goal::of(&metric.label(outcome.row.name));
+        let goal = Goal::of(outcome.row, index);
         let medians =
             outcome.series.iter().map(|series| (series.contender.name().to_owned(), summary(series.summary(index))));
         json!({

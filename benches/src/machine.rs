@@ -44,11 +44,12 @@ fn model_in(cpuinfo: &str) -> Option<String> {
     Some(line.split_once(':')?.1.trim().to_owned())
 }
 
-/// The version of a dependency, by the lock file with which this was built.
+/// The version of a dependency, by the lock file with which this was built; the newest, if dependencies of others have older ones.
 #[must_use]
 pub fn version(package: &str) -> Option<&'static str> {
     let lock = include_str!("../../Cargo.lock");
-    let entry = lock.split("[[package]]").find(|entry| entry.contains(&format!("\nname = \"{package}\"\n")))?;
+    let entry =
+        lock.split("[[package]]").filter(|entry| entry.contains(&format!("\nname = \"{package}\"\n"))).last()?;
     entry.lines().find_map(|line| line.strip_prefix("version = \"")?.strip_suffix('"'))
 }
 

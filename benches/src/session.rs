@@ -13,7 +13,7 @@ use crate::counts::{self, Tools};
 use crate::machine::Watch;
 use crate::measure::Sample;
 use crate::report::{Outcome, Report, Series, Settings};
-use crate::rows::{Row, Scale};
+use crate::rows::{OnTrioxide, Row, Scale};
 use crate::runner::Runner;
 
 /// Told what is going on; see [`run`].
@@ -93,15 +93,14 @@ fn run_row(row: &'static Row, settings: &Settings, tools: &Tools, observer: &mut
 
 /// A runtime that has been built, for one row.
 pub struct Running {
-    row: &'static Row,
     scale: Scale,
     on: On,
 }
 
 enum On {
-    Trioxide(Trioxide),
-    Tokio(Tokio),
-    Smol(Smol),
+    Trioxide(Trioxide, OnTrioxide),
+    Tokio(Tokio, fn(&Tokio, Scale) -> Sample),
+    Smol(Smol, fn(&Smol, Scale) -> Sample),
     #[cfg(feature = "peers")]
     Peer {
         repeat: crate::peers::Repeat,
@@ -116,20 +115,22 @@ impl Running {
     ///
     /// If it cannot be built, or does not run that row.
     pub fn start(row: &'static Row, contender: Contender, settings: &Settings) -> io::Result<Self> {
+        let not_there = || io::Error::other(format!("{} does not run {}", contender.name(), row.name));
+        let (workers, body) = (settings.workers, settings.body);
         let on = match contender {
-            Contender::Trioxide => On::Trioxide(Trioxide::new(settings.workers)?),
-            Contender::Tokio => On::Tokio(Tokio::new(settings.workers, settings.body)?),
-            Contender::TokioCt => On::Tokio(Tokio::current_thread(settings.body)?),
-            Contender::Smol => On::Smol(Smol::new(settings.workers, settings.body)?),
-            #[cfg(feature = "peers")]
-            peer => {
-                let repeat = crate::peers::repeat(peer, row.name);
-                let repeat =
-                    repeat.ok_or_else(|| io::Error::other(format!("{} does not run {}", peer.name(), row.name)))?;
-                On::Peer { repeat, workers: settings.workers }
+            Contender::Trioxide => On::Trioxide(Trioxide::new(workers)?, row.trioxide),
+            Contender::Tokio => On::Tokio(Tokio::new(workers, body)?, row.tokio.ok_or_else(not_there)?),
+            Contender::TokioCt => On::Tokio(Tokio::current_thread(body)?, row.tokio.ok_or_else(not_there)?),
+            Contender::Smol => On::Smol(Smol::new(workers, body)?, row.smol.ok_or_else(not_there)?),
+            library if library.is_library() => {
+                On::Trioxide(Trioxide::new(workers)?, row.library(library).ok_or_else(not_there)?)
             }
+            #[cfg(feature = "peers")]
+            peer => On::Peer { repeat: crate::peers::repeat(peer, row.name).ok_or_else(not_there)?, workers },
+            #[cfg(not(feature = "peers"))]
+            _ => return Err(not_there()),
         };
-        Ok(Self { row, scale: settings.scale, on })
+        Ok(Self { scale: settings.scale, on })
     }
 
     /// One repetition, whose allocations are counted if `counting`.
@@ -141,9 +142,9 @@ impl Running {
     pub fn repeat(&self, counting: bool) -> Sample {
         allocations::set_counting(counting);
         let sample = match &self.on {
-            On::Trioxide(runtime) => (self.row.trioxide)(runtime, self.scale),
-            On::Tokio(runtime) => (self.row.tokio)(runtime, self.scale),
-            On::Smol(runtime) => (self.row.smol)(runtime, self.scale),
+            On::Trioxide(runtime, repeat) => repeat(runtime, self.scale),
+            On::Tokio(runtime, repeat) => repeat(runtime, self.scale),
+            On::Smol(runtime, repeat) => repeat(runtime, self.scale),
             #[cfg(feature = "peers")]
             On::Peer { repeat, workers } => repeat(*workers, self.scale),
         };

@@ -1,4 +1,5 @@
-//! The report as text: one table of the rows' own figures, and one for each thing that they cost besides.
+//! The report as text: one table of the rows' own figures, and one for each thing that they cost besides; and the same for the rows of one
+//! primitive, which other libraries are in.
 
 use std::fmt::Write as _;
 
@@ -13,8 +14,10 @@ use crate::statistics::{Summary, ratio};
 #[must_use]
 pub fn render(report: &Report) -> String {
     let mut text = heading(report);
-    text.push('\n');
-    text += &lay_out(&figures(report));
+    for lines in [figures(report), primitives(report)].iter().filter(|lines| lines.len() > 1) {
+        text.push('\n');
+        text += &lay_out(lines);
+    }
     text.push('\n');
     text += &remarks(report);
     for cost in costs(report) {
@@ -28,8 +31,10 @@ pub fn render(report: &Report) -> String {
 #[must_use]
 pub fn markdown(report: &Report) -> String {
     let mut text = heading(report);
-    text.push('\n');
-    text += &pipes(&figures(report));
+    for lines in [figures(report), primitives(report)].iter().filter(|lines| lines.len() > 1) {
+        text.push('\n');
+        text += &pipes(lines);
+    }
     text.push('\n');
     text += &remarks(report);
     for cost in costs(report) {
@@ -73,19 +78,24 @@ fn remarks(report: &Report) -> String {
     let mut text = String::new();
     if report.settings.contenders.contains(&Contender::Trioxide) {
         let verdicts = report.outcomes.iter().flat_map(|outcome| {
-            let labels = outcome.row.metrics.iter().map(|metric| metric.label(outcome.row.name)).enumerate();
-            labels.filter_map(|(index, label)| Goal::of(&label)?.is_met(outcome, index)).collect::<Vec<_>>()
+            let metrics = 0..outcome.row.metrics.len();
+            metrics.filter_map(|index| Goal::of(outcome.row, index)?.is_met(outcome, index))
         });
         let verdicts: Vec<bool> = verdicts.collect();
         let met = verdicts.iter().filter(|met| **met).count();
         let _ = writeln!(text, "{met} of {} goals are met.", verdicts.len());
-        for rival in [Contender::Tokio, Contender::Smol] {
+        let rivals = [Contender::Tokio, Contender::Smol];
+        let has_rows_of_runtimes = !part(report, false).0.is_empty();
+        for rival in rivals.into_iter().filter(|_| has_rows_of_runtimes) {
             let worse =
                 goals::worse_than(&report.outcomes, rival).map(|(label, times)| format!("{label} ({times:.2})"));
             let worse: Vec<String> = worse.collect();
             let worse = if worse.is_empty() { "none".to_owned() } else { worse.join(", ") };
             let _ = writeln!(text, "Figures that are worse than {}'s: {worse}.", rival.name());
         }
+        let figure = |series: &Series| series.summary(0).map(|summary| summary.median);
+        text += &behind(report, "Primitives in which another is ahead", figure);
+        text += &behind(report, "The same by instructions", |series| series.instructions);
     }
     for outcome in &report.outcomes {
         for series in &outcome.series {
@@ -97,11 +107,64 @@ fn remarks(report: &Report) -> String {
     text
 }
 
+/// The rows of one primitive in which another than trioxide has the least of what `figure` shows, with how many times, and who. Nothing if there is no such
+/// row to look at.
+fn behind(report: &Report, what: &str, figure: impl Fn(&Series) -> Option<f64>) -> String {
+    let mut compared = false;
+    let mut worse = Vec::new();
+    for outcome in report.outcomes.iter().filter(|outcome| outcome.row.is_of_a_primitive()) {
+        let others = outcome.series.iter().filter(|series| series.contender != Contender::Trioxide);
+        let others = others.filter_map(|series| Some((series.contender, figure(series)?)));
+        let best = others.min_by(|(_, one), (_, other)| one.total_cmp(other));
+        let Some((ours, (who, best))) = outcome.of(Contender::Trioxide).and_then(&figure).zip(best) else { continue };
+        compared = true;
+        if ours > best {
+            worse.push(format!("{} ({:.2}, {})", outcome.row.name, ours / best, who.name()));
+        }
+    }
+    match (compared, worse.is_empty()) {
+        (false, _) => String::new(),
+        (true, true) => format!("{what}: none.\n"),
+        (true, false) => format!("{what}: {}.\n", worse.join(", ")),
+    }
+}
+
 type Line = Vec<String>;
 
+/// The outcomes of the rows of runtimes, or of those of one primitive, and who took part in any of them.
+fn part(report: &Report, of_primitives: bool) -> (Vec<&Outcome>, Vec<Contender>) {
+    let outcomes: Vec<&Outcome> =
+        report.outcomes.iter().filter(|outcome| outcome.row.is_of_a_primitive() == of_primitives).collect();
+    let takes_part = |who: &&Contender| outcomes.iter().any(|outcome| outcome.of(**who).is_some());
+    let contenders = report.settings.contenders.iter().filter(takes_part).copied().collect();
+    (outcomes, contenders)
+}
+
+/// The rows of one primitive, each with the best of the others.
+fn primitives(report: &Report) -> Vec<Line> {
+    let (outcomes, contenders) = part(report, true);
+    let mut head: Line = vec!["row".into(), "unit".into()];
+    head.extend(contenders.iter().map(|contender| contender.name().into()));
+    head.extend(["/best", "the best", "met", "trioxide %"].map(String::from));
+    let mut lines = vec![head];
+    for outcome in outcomes {
+        let ours = outcome.summary(Contender::Trioxide, 0);
+        let best = goals::best_of_others(outcome, 0);
+        let met = Goal::of(outcome.row, 0).and_then(|goal| goal.is_met(outcome, 0));
+        let mut line = vec![outcome.row.name.to_owned(), outcome.row.metrics[0].unit.into()];
+        line.extend(contenders.iter().map(|contender| median(outcome.summary(*contender, 0))));
+        line.push(optional(ratio(ours, best.map(|(_, summary)| summary)), |ratio| format!("{ratio:.2}")));
+        line.push(optional(best, |(who, _)| who.name().to_owned()));
+        line.push(optional(met, |met| if met { "yes" } else { "no" }.to_owned()));
+        line.push(spread(ours));
+        lines.push(line);
+    }
+    lines
+}
+
 fn figures(report: &Report) -> Vec<Line> {
-    let contenders = &report.settings.contenders;
-    let rivals = rivals(contenders);
+    let (outcomes, contenders) = part(report, false);
+    let rivals = rivals(&contenders);
     let spreads: Vec<Contender> = contenders.iter().copied().filter(|who| SPREADS.contains(who)).collect();
     let with_goals = contenders.contains(&Contender::Trioxide) && contenders.contains(&Contender::Tokio);
     let mut head: Line = vec!["row".into(), "unit".into()];
@@ -113,7 +176,7 @@ fn figures(report: &Report) -> Vec<Line> {
     head.extend(spreads.iter().map(|contender| format!("{} %", contender.name())));
 
     let mut lines = vec![head];
-    for outcome in &report.outcomes {
+    for outcome in outcomes {
         for (index, metric) in outcome.row.metrics.iter().enumerate() {
             let of = |contender: &Contender| outcome.summary(*contender, index);
             let mut line = vec![metric.label(outcome.row.name), metric.unit.into()];
@@ -122,7 +185,7 @@ fn figures(report: &Report) -> Vec<Line> {
                 rivals.iter().map(|rival| optional(ratio(of(&Contender::Trioxide), of(rival)), |r| format!("{r:.2}"))),
             );
             if with_goals {
-                let goal = Goal::of(&metric.label(outcome.row.name));
+                let goal = Goal::of(outcome.row, index);
                 let met = goal.and_then(|goal| goal.is_met(outcome, index));
                 line.push(optional(goal, Goal::text));
                 line.push(optional(met, |met| if met { "yes" } else { "no" }.to_owned()));
@@ -142,7 +205,7 @@ type Cell = fn(&Series) -> Option<String>;
 
 /// A table of something that an operation costs besides its time.
 struct CostTable {
-    what: &'static str,
+    what: String,
     lines: Vec<Line>,
 }
 
@@ -156,21 +219,23 @@ fn costs(report: &Report) -> Vec<CostTable> {
             series.instructions.map(|count| format!("{count:.0}"))
         }),
     ];
-    let contenders = &report.settings.contenders;
-    let table = |(what, cell): (&'static str, Cell)| {
+    let parts = [("", part(report, false)), ("; one primitive", part(report, true))];
+    let table = |(what, cell): (&str, Cell),
+                 (which, (outcomes, contenders)): &(&str, (Vec<&Outcome>, Vec<Contender>))| {
         let head = std::iter::once("row".to_owned()).chain(contenders.iter().map(|who| who.name().to_owned()));
         let mut lines: Vec<Line> = vec![head.collect()];
-        for outcome in &report.outcomes {
+        for outcome in outcomes {
             let cells: Vec<Option<String>> = contenders.iter().map(|who| outcome.of(*who).and_then(cell)).collect();
             if cells.iter().any(Option::is_some) {
                 let name = std::iter::once(outcome.row.name.to_owned());
                 lines.push(name.chain(cells.into_iter().map(|cell| optional(cell, |cell| cell))).collect());
             }
         }
-        CostTable { what, lines }
+        CostTable { what: format!("{what}{which}"), lines }
     };
     // What was not counted has no lines.
-    tables.into_iter().map(table).filter(|table| table.lines.len() > 1).collect()
+    let all = tables.into_iter().flat_map(|kind| parts.iter().map(move |part| (kind, part)));
+    all.map(|(kind, part)| table(kind, part)).filter(|table| table.lines.len() > 1).collect()
 }
 
 /// Whom trioxide must not be worse than: nobody, if it did not take part.
@@ -242,6 +307,7 @@ fn pipes(lines: &[Line]) -> String {
 mod tests {
     use super::*;
     use crate::report::tests::example;
+    use crate::rows::ROWS;
 
     #[test]
     fn markdown_has_the_same_cells() {
@@ -283,6 +349,32 @@ mod tests {
         report.outcomes[0].series[2].samples.clear();
         let text = render(&report);
         assert!(text.contains("spawn_join on smol has no figure: it hangs."), "{text}");
+    }
+
+    #[test]
+    fn a_primitive_has_a_table_of_its_own_and_is_compared_with_the_best() {
+        let mut report = example();
+        let mutex = ROWS.iter().find(|row| row.name == "mutex_held").unwrap();
+        let series = |who: Contender, of: usize, instructions| {
+            let samples = report.outcomes[0].series[of].samples.clone();
+            Series { samples, instructions: Some(instructions), ..Series::new(who) }
+        };
+        // 100, 400 and 200 ns.
+        let series = vec![
+            series(Contender::Trioxide, 0, 700.0),
+            series(Contender::Tokio, 1, 900.0),
+            series(Contender::AsyncLock, 2, 500.0),
+        ];
+        report.outcomes.push(Outcome { row: mutex, series });
+        report.settings.contenders.push(Contender::AsyncLock);
+        let text = markdown(&report);
+        assert!(text.contains("| row | unit | trioxide | tokio | smol | /tokio |"), "{text}");
+        assert!(text.contains("| row | unit | trioxide | tokio | async-lock | /best | the best | met |"), "{text}");
+        assert!(text.contains("| mutex_held | ns/lock | 100 | 400 | 200 | 0.50 | async-lock | yes |"), "{text}");
+        assert!(text.contains("1 of 2 goals are met."), "{text}");
+        assert!(text.contains("Primitives in which another is ahead: none."), "{text}");
+        assert!(text.contains("The same by instructions: mutex_held (1.40, async-lock)."), "{text}");
+        assert!(text.contains("**instructions per operation, with one worker; one primitive**"), "{text}");
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(super) const BLOCKING_SEQ: Row = Row {
             cost.per_operation()
         })
     },
-    tokio: |rt, scale| {
+    tokio: Some(|rt, scale| {
         let calls = scale.of(10_000, 1_000);
         rt.run(async move {
             let span = Span::start();
@@ -39,8 +39,8 @@ pub(super) const BLOCKING_SEQ: Row = Row {
             assert_eq!(sum, calls * (calls - 1) / 2);
             cost.per_operation()
         })
-    },
-    smol: |rt, scale| {
+    }),
+    smol: Some(|rt, scale| {
         let calls = scale.of(10_000, 1_000);
         rt.run(async move {
             let span = Span::start();
@@ -52,7 +52,8 @@ pub(super) const BLOCKING_SEQ: Row = Row {
             assert_eq!(sum, calls * (calls - 1) / 2);
             cost.per_operation()
         })
-    },
+    }),
+    libraries: &[],
 };
 
 pub(super) const BLOCKING_BATCH: Row = Row {
@@ -81,7 +82,7 @@ pub(super) const BLOCKING_BATCH: Row = Row {
             cost.per_operation()
         })
     },
-    tokio: |rt, scale| {
+    tokio: Some(|rt, scale| {
         let calls = scale.of(10_000, 1_000);
         rt.run(async move {
             let span = Span::start();
@@ -94,8 +95,8 @@ pub(super) const BLOCKING_BATCH: Row = Row {
             assert_eq!(sum, calls * (calls - 1) / 2);
             cost.per_operation()
         })
-    },
-    smol: |rt, scale| {
+    }),
+    smol: Some(|rt, scale| {
         let calls = scale.of(10_000, 1_000);
         rt.run(async move {
             let span = Span::start();
@@ -108,5 +109,6 @@ pub(super) const BLOCKING_BATCH: Row = Row {
             assert_eq!(sum, calls * (calls - 1) / 2);
             cost.per_operation()
         })
-    },
+    }),
+    libraries: &[],
 };

@@ -19,8 +19,9 @@ pub(super) const CANCEL: Row = Row {
     own_process: false,
     needs: None,
     trioxide: |rt, scale| cancel_trioxide(rt, scale.of(10_000, 2_000), pending),
-    tokio: |rt, scale| cancel_tokio(rt, scale.of(10_000, 2_000), pending),
-    smol: |rt, scale| cancel_smol(rt, scale.of(10_000, 2_000), pending),
+    tokio: Some(|rt, scale| cancel_tokio(rt, scale.of(10_000, 2_000), pending)),
+    smol: Some(|rt, scale| cancel_smol(rt, scale.of(10_000, 2_000), pending)),
+    libraries: &[],
 };
 
 pub(super) const CANCEL_SLEEP: Row = Row {
@@ -30,12 +31,13 @@ pub(super) const CANCEL_SLEEP: Row = Row {
     own_process: false,
     needs: None,
     trioxide: |rt, scale| cancel_trioxide(rt, scale.of(10_000, 2_000), || trioxide::sleep(HOUR)),
-    tokio: |rt, scale| cancel_tokio(rt, scale.of(10_000, 2_000), || tokio::time::sleep(HOUR)),
-    smol: |rt, scale| {
+    tokio: Some(|rt, scale| cancel_tokio(rt, scale.of(10_000, 2_000), || tokio::time::sleep(HOUR))),
+    smol: Some(|rt, scale| {
         cancel_smol(rt, scale.of(10_000, 2_000), || async {
             smol::Timer::after(HOUR).await;
         })
-    },
+    }),
+    libraries: &[],
 };
 
 const HOUR: Duration = Duration::from_secs(3600);

@@ -37,7 +37,7 @@ pub(super) const FORK_JOIN: Row = Row {
             cost.per_operation()
         })
     },
-    tokio: |rt, scale| {
+    tokio: Some(|rt, scale| {
         fn fork(k: u64) -> JoinHandle<u64> {
             tokio::spawn(async move {
                 if k < 2 {
@@ -55,8 +55,8 @@ pub(super) const FORK_JOIN: Row = Row {
             assert_eq!(result, fibonacci(k));
             cost.per_operation()
         })
-    },
-    smol: |rt, scale| {
+    }),
+    smol: Some(|rt, scale| {
         fn fork(executor: SmolExecutor, k: u64) -> smol::Task<u64> {
             executor.spawn(async move {
                 if k < 2 {
@@ -75,7 +75,8 @@ pub(super) const FORK_JOIN: Row = Row {
             assert_eq!(result, fibonacci(k));
             cost.per_operation()
         })
-    },
+    }),
+    libraries: &[],
 };
 
 pub(super) const FORK_JOIN_SCOPE: Row = Row {
@@ -110,7 +111,7 @@ pub(super) const FORK_JOIN_SCOPE: Row = Row {
             cost.per_operation()
         })
     },
-    tokio: |rt, scale| {
+    tokio: Some(|rt, scale| {
         fn fork(group: &mut JoinSet<u64>, k: u64) {
             group.spawn(async move {
                 if k < 2 {
@@ -136,8 +137,9 @@ pub(super) const FORK_JOIN_SCOPE: Row = Row {
             assert_eq!(result, fibonacci(k));
             cost.per_operation()
         })
-    },
+    }),
     smol: FORK_JOIN.smol,
+    libraries: &[],
 };
 
 pub(crate) fn height(scale: Scale) -> u64 {

@@ -50,7 +50,7 @@ pub(super) const HTTP: Row = Row {
             asked.expect("wrk has run")
         })
     },
-    tokio: |rt, scale| {
+    tokio: Some(|rt, scale| {
         rt.run(async move {
             let listener = tokio::net::TcpListener::bind(ANY_PORT).await.expect("a port");
             let address = listener.local_addr().expect("a bound socket");
@@ -69,8 +69,8 @@ pub(super) const HTTP: Row = Row {
             server.abort();
             asked
         })
-    },
-    smol: |rt, scale| {
+    }),
+    smol: Some(|rt, scale| {
         let executor = rt.executor();
         rt.run(async move {
             let listener = smol::net::TcpListener::bind(ANY_PORT).await.expect("a port");
@@ -90,7 +90,8 @@ pub(super) const HTTP: Row = Row {
             server.cancel().await;
             asked
         })
-    },
+    }),
+    libraries: &[],
 };
 
 const WRK: &str = "wrk";

@@ -40,7 +40,7 @@ pub(super) const MEM_GROUP: Row = Row {
             crowd.has_gone()
         })
     },
-    tokio: |rt, scale| {
+    tokio: Some(|rt, scale| {
         let tasks = tasks(scale);
         rt.run(async move {
             let mut crowd = Crowd::about_to_come(tasks);
@@ -55,8 +55,8 @@ pub(super) const MEM_GROUP: Row = Row {
             group.shutdown().await;
             crowd.has_gone()
         })
-    },
-    smol: |rt, scale| {
+    }),
+    smol: Some(|rt, scale| {
         let tasks = tasks(scale);
         let executor = rt.executor();
         rt.run(async move {
@@ -72,7 +72,8 @@ pub(super) const MEM_GROUP: Row = Row {
             join_all(group.into_iter().map(smol::Task::cancel)).await;
             crowd.has_gone()
         })
-    },
+    }),
+    libraries: &[],
 };
 
 pub(super) const MEM_EVENT: Row = Row {
@@ -104,7 +105,7 @@ pub(super) const MEM_EVENT: Row = Row {
             crowd.has_gone()
         })
     },
-    tokio: |rt, scale| {
+    tokio: Some(|rt, scale| {
         let tasks = tasks(scale);
         rt.run(async move {
             let mut crowd = Crowd::about_to_come(tasks);
@@ -130,8 +131,8 @@ pub(super) const MEM_EVENT: Row = Row {
             }
             crowd.has_gone()
         })
-    },
-    smol: |rt, scale| {
+    }),
+    smol: Some(|rt, scale| {
         let tasks = tasks(scale);
         let executor = rt.executor();
         rt.run(async move {
@@ -156,7 +157,8 @@ pub(super) const MEM_EVENT: Row = Row {
             }
             crowd.has_gone()
         })
-    },
+    }),
+    libraries: &[],
 };
 
 fn tasks(scale: Scale) -> u64 {

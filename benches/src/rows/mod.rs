@@ -1,5 +1,6 @@
 //! The rows: what is timed, written three times side by side, so that the eye can check that the work is the same.
-//! (Once more for runtimes of other kinds in `peers`.)
+//! (Once more for runtimes of other kinds in `peers`.) The rows of one primitive, in `sync_channels`, `sync_locks` and `sync_others`, are written
+//! once, over a trait of what all libraries can do: see `sync`.
 //!
 //! A row's closure runs one repetition and returns its cost. Rules that all follow:
 //! - The clock runs from [`Span::start`](crate::measure::Span::start) to `stop`, inside the body; runtimes are built before.
@@ -22,6 +23,10 @@ mod http;
 mod memory;
 mod scopes;
 mod spawn;
+mod sync;
+mod sync_channels;
+mod sync_locks;
+mod sync_others;
 pub(crate) mod tcp;
 pub(crate) mod timers;
 mod wake;
@@ -56,6 +61,40 @@ pub static ROWS: &[Row] = &[
     http::HTTP,
     memory::MEM_GROUP,
     memory::MEM_EVENT,
+    sync_channels::BOUNDED_ALONE,
+    sync_channels::BOUNDED_1_1,
+    sync_channels::BOUNDED_N_1,
+    sync_channels::BOUNDED_N_N,
+    sync_channels::CAPACITY_1_1_1,
+    sync_channels::CAPACITY_1_N_N,
+    sync_channels::RENDEZVOUS_1_1,
+    sync_channels::RENDEZVOUS_N_N,
+    sync_channels::UNBOUNDED_ALONE,
+    sync_channels::UNBOUNDED_1_1,
+    sync_channels::UNBOUNDED_N_1,
+    sync_channels::UNBOUNDED_N_N,
+    sync_others::ONESHOT_ALONE,
+    sync_others::ONESHOT_1_1,
+    sync_others::BROADCAST_ALONE,
+    sync_others::BROADCAST_1_N,
+    sync_others::WATCH_ALONE,
+    sync_others::WATCH_1_N,
+    sync_locks::MUTEX_ALONE,
+    sync_locks::MUTEX_CONTENDED,
+    sync_locks::MUTEX_HELD,
+    sync_locks::RW_LOCK_ALONE,
+    sync_locks::RW_LOCK_MOSTLY_READ,
+    sync_locks::RW_LOCK_HELD,
+    sync_locks::SEMAPHORE_ALONE,
+    sync_locks::SEMAPHORE_CONTENDED,
+    sync_locks::SEMAPHORE_HELD,
+    sync_locks::SEMAPHORE_MANY,
+    sync_others::EVENT_ALONE,
+    sync_others::EVENT_1_1,
+    sync_others::EVENT_1_N,
+    sync_others::BARRIER,
+    sync_others::ONCE_ALONE,
+    sync_others::ONCE_CONTENDED,
 ];
 
 /// One line of the table.
@@ -72,22 +111,46 @@ pub struct Row {
     /// The program without which it cannot run.
     pub needs: Option<&'static str>,
     /// One repetition on trioxide.
-    pub trioxide: fn(&Trioxide, Scale) -> Sample,
-    /// One repetition on tokio.
-    pub tokio: fn(&Tokio, Scale) -> Sample,
-    /// One repetition on smol.
-    pub smol: fn(&Smol, Scale) -> Sample,
+    pub trioxide: OnTrioxide,
+    /// One repetition on tokio, if it has got that.
+    pub tokio: Option<fn(&Tokio, Scale) -> Sample>,
+    /// One repetition on smol, if it has got that.
+    pub smol: Option<fn(&Smol, Scale) -> Sample>,
+    /// In a row of one primitive: a repetition with the same primitive of each library that has it, on trioxide's runtime. Empty in a row of runtimes.
+    pub libraries: &'static [(Contender, OnTrioxide)],
 }
+
+/// One repetition on trioxide's runtime.
+pub type OnTrioxide = fn(&Trioxide, Scale) -> Sample;
 
 impl Row {
     /// Whether `contender` has something to show in this row.
     #[must_use]
     pub fn runs_on(&self, contender: Contender) -> bool {
         match contender {
-            Contender::Trioxide | Contender::Tokio | Contender::TokioCt | Contender::Smol => true,
+            Contender::Trioxide => true,
+            Contender::Tokio => self.tokio.is_some(),
+            // What one thread does tells nothing about a primitive for many.
+            Contender::TokioCt => self.tokio.is_some() && !self.is_of_a_primitive(),
+            Contender::Smol => self.smol.is_some(),
+            library if library.is_library() => self.library(library).is_some(),
             #[cfg(feature = "peers")]
             peer => crate::peers::repeat(peer, self.name).is_some(),
+            #[cfg(not(feature = "peers"))]
+            _ => false,
         }
+    }
+
+    /// Whether it compares one primitive of several libraries, and not runtimes.
+    #[must_use]
+    pub fn is_of_a_primitive(&self) -> bool {
+        !self.libraries.is_empty()
+    }
+
+    /// How `library` does it.
+    #[must_use]
+    pub fn library(&self, library: Contender) -> Option<OnTrioxide> {
+        self.libraries.iter().find(|(who, _)| *who == library).map(|(_, repeat)| *repeat)
     }
 
     /// Whether the program that it needs is there.

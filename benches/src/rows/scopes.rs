@@ -88,8 +88,9 @@ pub(super) const SCOPE_READY: Row = Row {
     own_process: false,
     needs: None,
     trioxide: on_trioxide!(scope(ready(())).await),
-    tokio: on_tokio!(|token| until_cancelled(token, ready(())).await),
-    smol: on_smol!(|executor, stop| unless_closed(stop, ready(())).await),
+    tokio: Some(on_tokio!(|token| until_cancelled(token, ready(())).await)),
+    smol: Some(on_smol!(|executor, stop| unless_closed(stop, ready(())).await)),
+    libraries: &[],
 };
 
 pub(super) const SCOPE_WAKE: Row = Row {
@@ -99,8 +100,9 @@ pub(super) const SCOPE_WAKE: Row = Row {
     own_process: false,
     needs: None,
     trioxide: on_trioxide!(scope(Rewake::default()).await),
-    tokio: on_tokio!(|token| until_cancelled(token, Rewake::default()).await),
-    smol: on_smol!(|executor, stop| unless_closed(stop, Rewake::default()).await),
+    tokio: Some(on_tokio!(|token| until_cancelled(token, Rewake::default()).await)),
+    smol: Some(on_smol!(|executor, stop| unless_closed(stop, Rewake::default()).await)),
+    libraries: &[],
 };
 
 pub(super) const DEADLINE_READY: Row = Row {
@@ -110,8 +112,9 @@ pub(super) const DEADLINE_READY: Row = Row {
     own_process: false,
     needs: None,
     trioxide: on_trioxide!(fail_after(LIMIT, ready(())).await.expect("ready at once")),
-    tokio: on_tokio!(|_token| tokio::time::timeout(LIMIT, ready(())).await.expect("ready at once")),
-    smol: on_smol!(|executor, _stop| assert!(or(ready(true), late()).await, "ready at once")),
+    tokio: Some(on_tokio!(|_token| tokio::time::timeout(LIMIT, ready(())).await.expect("ready at once"))),
+    smol: Some(on_smol!(|executor, _stop| assert!(or(ready(true), late()).await, "ready at once"))),
+    libraries: &[],
 };
 
 pub(super) const FINALLY: Row = Row {
@@ -121,14 +124,15 @@ pub(super) const FINALLY: Row = Row {
     own_process: false,
     needs: None,
     trioxide: on_trioxide!(finally(Rewake::default(), Rewake::default()).await),
-    tokio: on_tokio!(|token| {
+    tokio: Some(on_tokio!(|token| {
         until_cancelled(token, Rewake::default()).await;
         Rewake::default().await;
-    }),
-    smol: on_smol!(|executor, stop| {
+    })),
+    smol: Some(on_smol!(|executor, stop| {
         unless_closed(stop, Rewake::default()).await;
         Rewake::default().await;
-    }),
+    })),
+    libraries: &[],
 };
 
 pub(super) const NURSERY_EMPTY: Row = Row {
@@ -138,15 +142,16 @@ pub(super) const NURSERY_EMPTY: Row = Row {
     own_process: false,
     needs: None,
     trioxide: on_trioxide!(nursery(async |_: Group| ()).await),
-    tokio: on_tokio!(|_token| {
+    tokio: Some(on_tokio!(|_token| {
         let mut group = black_box(JoinSet::<()>::new());
         while group.join_next().await.is_some() {}
-    }),
-    smol: on_smol!(|executor, _stop| {
+    })),
+    smol: Some(on_smol!(|executor, _stop| {
         for task in black_box(Vec::<smol::Task<()>>::new()) {
             task.await;
         }
-    }),
+    })),
+    libraries: &[],
 };
 
 pub(super) const NURSERY_ONE: Row = Row {
@@ -161,12 +166,13 @@ pub(super) const NURSERY_ONE: Row = Row {
         })
         .await;
     }),
-    tokio: on_tokio!(|_token| {
+    tokio: Some(on_tokio!(|_token| {
         let mut group = JoinSet::new();
         group.spawn(ready(()));
         while group.join_next().await.is_some() {}
-    }),
-    smol: on_smol!(|executor, _stop| executor.spawn(ready(())).await),
+    })),
+    smol: Some(on_smol!(|executor, _stop| executor.spawn(ready(())).await)),
+    libraries: &[],
 };
 
 const METRICS: &[Metric] = &[Metric::main("ns")];

@@ -35,7 +35,7 @@ pub(super) const SPAWN_JOIN: Row = Row {
             cost.per_operation()
         })
     },
-    tokio: |rt, scale| {
+    tokio: Some(|rt, scale| {
         let (tasks, rounds) = (scale.of(10_000, 2_000), ROUNDS);
         rt.run(async move {
             let span = Span::start();
@@ -52,8 +52,8 @@ pub(super) const SPAWN_JOIN: Row = Row {
             marks::assert_all_ran(tasks, rounds);
             cost.per_operation()
         })
-    },
-    smol: |rt, scale| {
+    }),
+    smol: Some(|rt, scale| {
         let (tasks, rounds) = (scale.of(10_000, 2_000), ROUNDS);
         let executor = rt.executor();
         rt.run(async move {
@@ -71,7 +71,8 @@ pub(super) const SPAWN_JOIN: Row = Row {
             marks::assert_all_ran(tasks, rounds);
             cost.per_operation()
         })
-    },
+    }),
+    libraries: &[],
 };
 
 pub(super) const SPAWN_HANDLES: Row = Row {
@@ -102,7 +103,7 @@ pub(super) const SPAWN_HANDLES: Row = Row {
             cost.per_operation()
         })
     },
-    tokio: |rt, scale| {
+    tokio: Some(|rt, scale| {
         let (tasks, rounds) = (scale.of(10_000, 2_000), ROUNDS);
         rt.run(async move {
             let span = Span::start();
@@ -120,8 +121,8 @@ pub(super) const SPAWN_HANDLES: Row = Row {
             assert_eq!(sum, sum_below(tasks) * rounds);
             cost.per_operation()
         })
-    },
-    smol: |rt, scale| {
+    }),
+    smol: Some(|rt, scale| {
         let (tasks, rounds) = (scale.of(10_000, 2_000), ROUNDS);
         let executor = rt.executor();
         rt.run(async move {
@@ -140,7 +141,8 @@ pub(super) const SPAWN_HANDLES: Row = Row {
             assert_eq!(sum, sum_below(tasks) * rounds);
             cost.per_operation()
         })
-    },
+    }),
+    libraries: &[],
 };
 
 pub(super) const SPAWN_CHAIN: Row = Row {
@@ -178,7 +180,7 @@ pub(super) const SPAWN_CHAIN: Row = Row {
             .expect("nothing fails here")
         })
     },
-    tokio: |rt, scale| {
+    tokio: Some(|rt, scale| {
         fn hop(left: u64, done: tokio::sync::oneshot::Sender<u64>) {
             tokio::spawn(async move {
                 if left == 0 {
@@ -201,8 +203,8 @@ pub(super) const SPAWN_CHAIN: Row = Row {
             assert_eq!(hops, chains * HOPS);
             cost.per_operation()
         })
-    },
-    smol: |rt, scale| {
+    }),
+    smol: Some(|rt, scale| {
         fn hop(executor: SmolExecutor, left: u64, done: async_channel::Sender<u64>) {
             let task = executor.spawn(async move {
                 if left == 0 {
@@ -227,7 +229,8 @@ pub(super) const SPAWN_CHAIN: Row = Row {
             assert_eq!(hops, chains * HOPS);
             cost.per_operation()
         })
-    },
+    }),
+    libraries: &[],
 };
 
 const INNER: u64 = 100;
@@ -263,7 +266,7 @@ pub(super) const NESTED_SPAWN: Row = Row {
             cost.per_operation()
         })
     },
-    tokio: |rt, scale| {
+    tokio: Some(|rt, scale| {
         let outer = scale.of(100, 20);
         let (tasks, rounds) = (outer * (INNER + 1), ROUNDS);
         rt.run(async move {
@@ -289,8 +292,8 @@ pub(super) const NESTED_SPAWN: Row = Row {
             marks::assert_all_ran(outer * INNER, rounds);
             cost.per_operation()
         })
-    },
-    smol: |rt, scale| {
+    }),
+    smol: Some(|rt, scale| {
         let outer = scale.of(100, 20);
         let (tasks, rounds) = (outer * (INNER + 1), ROUNDS);
         let executor = rt.executor();
@@ -317,7 +320,8 @@ pub(super) const NESTED_SPAWN: Row = Row {
             marks::assert_all_ran(outer * INNER, rounds);
             cost.per_operation()
         })
-    },
+    }),
+    libraries: &[],
 };
 
 fn sum_below(count: u64) -> u64 {

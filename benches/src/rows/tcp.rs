@@ -46,7 +46,7 @@ pub(super) const TCP_ECHO: Row = Row {
         };
         rt.run(body).unwrap_or_else(|error: io::Error| panic!("the echo failed: {error}"))
     },
-    tokio: |rt, scale| {
+    tokio: Some(|rt, scale| {
         use tokio::net::{TcpListener, TcpStream};
         let requests = requests(scale);
         let body = async move {
@@ -71,8 +71,8 @@ pub(super) const TCP_ECHO: Row = Row {
             Ok(echoed(span.stop(CONNECTIONS * requests)))
         };
         rt.run(body).unwrap_or_else(|error: io::Error| panic!("the echo failed: {error}"))
-    },
-    smol: |rt, scale| {
+    }),
+    smol: Some(|rt, scale| {
         use smol::net::{TcpListener, TcpStream};
         let requests = requests(scale);
         let executor = rt.executor();
@@ -98,7 +98,8 @@ pub(super) const TCP_ECHO: Row = Row {
             Ok(echoed(span.stop(CONNECTIONS * requests)))
         };
         rt.run(body).unwrap_or_else(|error: io::Error| panic!("the echo failed: {error}"))
-    },
+    }),
+    libraries: &[],
 };
 
 pub(crate) fn requests(scale: Scale) -> u64 {

@@ -16,8 +16,9 @@ pub(super) const SLEEP_MANY: Row = Row {
     own_process: false,
     needs: None,
     trioxide: |rt, scale| sleep_trioxide(rt, scale.of(10_000, 2_000)),
-    tokio: |rt, scale| sleep_tokio(rt, scale.of(10_000, 2_000)),
-    smol: |rt, scale| sleep_smol(rt, scale.of(10_000, 2_000)),
+    tokio: Some(|rt, scale| sleep_tokio(rt, scale.of(10_000, 2_000))),
+    smol: Some(|rt, scale| sleep_smol(rt, scale.of(10_000, 2_000))),
+    libraries: &[],
 };
 
 pub(super) const SLEEP_100K: Row = Row {
@@ -27,8 +28,9 @@ pub(super) const SLEEP_100K: Row = Row {
     own_process: false,
     needs: None,
     trioxide: |rt, scale| sleep_trioxide(rt, scale.of(100_000, 20_000)),
-    tokio: |rt, scale| sleep_tokio(rt, scale.of(100_000, 20_000)),
-    smol: |rt, scale| sleep_smol(rt, scale.of(100_000, 20_000)),
+    tokio: Some(|rt, scale| sleep_tokio(rt, scale.of(100_000, 20_000))),
+    smol: Some(|rt, scale| sleep_smol(rt, scale.of(100_000, 20_000))),
+    libraries: &[],
 };
 
 const SLEEP_METRICS: &[Metric] = &[Metric::main("ms"), Metric::also("late", "ms")];
@@ -125,8 +127,9 @@ pub(super) const TIMEOUT_SEQ: Row = Row {
     own_process: false,
     needs: None,
     trioxide: |rt, scale| timeout_trioxide(rt, 1, scale.of(1_000_000, 20_000)),
-    tokio: |rt, scale| timeout_tokio(rt, 1, scale.of(1_000_000, 20_000)),
-    smol: |rt, scale| timeout_smol(rt, 1, scale.of(1_000_000, 20_000)),
+    tokio: Some(|rt, scale| timeout_tokio(rt, 1, scale.of(1_000_000, 20_000))),
+    smol: Some(|rt, scale| timeout_smol(rt, 1, scale.of(1_000_000, 20_000))),
+    libraries: &[],
 };
 
 pub(super) const TIMEOUT_PAR: Row = Row {
@@ -136,8 +139,9 @@ pub(super) const TIMEOUT_PAR: Row = Row {
     own_process: false,
     needs: None,
     trioxide: |rt, scale| timeout_trioxide(rt, 100, scale.of(10_000, 200)),
-    tokio: |rt, scale| timeout_tokio(rt, 100, scale.of(10_000, 200)),
-    smol: |rt, scale| timeout_smol(rt, 100, scale.of(10_000, 200)),
+    tokio: Some(|rt, scale| timeout_tokio(rt, 100, scale.of(10_000, 200))),
+    smol: Some(|rt, scale| timeout_smol(rt, 100, scale.of(10_000, 200))),
+    libraries: &[],
 };
 
 fn timeout_trioxide(rt: &Trioxide, tasks: u64, times: u64) -> Sample {

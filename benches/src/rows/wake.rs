@@ -34,7 +34,7 @@ pub(super) const YIELD_MANY: Row = Row {
             cost.per_operation()
         })
     },
-    tokio: |rt, scale| {
+    tokio: Some(|rt, scale| {
         let (tasks, yields) = (200, scale.of(1_000, 200));
         rt.run(async move {
             let span = Span::start();
@@ -54,8 +54,8 @@ pub(super) const YIELD_MANY: Row = Row {
             marks::assert_all_ran(tasks, 1);
             cost.per_operation()
         })
-    },
-    smol: |rt, scale| {
+    }),
+    smol: Some(|rt, scale| {
         let (tasks, yields) = (200, scale.of(1_000, 200));
         let executor = rt.executor();
         rt.run(async move {
@@ -76,7 +76,8 @@ pub(super) const YIELD_MANY: Row = Row {
             marks::assert_all_ran(tasks, 1);
             cost.per_operation()
         })
-    },
+    }),
+    libraries: &[],
 };
 
 pub(super) const WAKE_SEQ: Row = Row {
@@ -86,8 +87,9 @@ pub(super) const WAKE_SEQ: Row = Row {
     own_process: false,
     needs: None,
     trioxide: |rt, scale| rewake_trioxide(rt, 1, scale.of(200_000, 50_000)),
-    tokio: |rt, scale| rewake_tokio(rt, 1, scale.of(200_000, 50_000)),
-    smol: |rt, scale| rewake_smol(rt, 1, scale.of(200_000, 50_000)),
+    tokio: Some(|rt, scale| rewake_tokio(rt, 1, scale.of(200_000, 50_000))),
+    smol: Some(|rt, scale| rewake_smol(rt, 1, scale.of(200_000, 50_000))),
+    libraries: &[],
 };
 
 pub(super) const WAKE_PAR: Row = Row {
@@ -97,8 +99,9 @@ pub(super) const WAKE_PAR: Row = Row {
     own_process: false,
     needs: None,
     trioxide: |rt, scale| rewake_trioxide(rt, 100, scale.of(4_000, 500)),
-    tokio: |rt, scale| rewake_tokio(rt, 100, scale.of(4_000, 500)),
-    smol: |rt, scale| rewake_smol(rt, 100, scale.of(4_000, 500)),
+    tokio: Some(|rt, scale| rewake_tokio(rt, 100, scale.of(4_000, 500))),
+    smol: Some(|rt, scale| rewake_smol(rt, 100, scale.of(4_000, 500))),
+    libraries: &[],
 };
 
 fn rewake_trioxide(rt: &Trioxide, tasks: u64, wakes: u64) -> Sample {
@@ -183,7 +186,7 @@ pub(super) const PING_PONG: Row = Row {
             cost.per_operation()
         })
     },
-    tokio: |rt, scale| {
+    tokio: Some(|rt, scale| {
         use tokio::sync::oneshot;
         let rounds = scale.of(10, 2);
         rt.run(async move {
@@ -210,8 +213,8 @@ pub(super) const PING_PONG: Row = Row {
             marks::assert_all_ran(PAIRS, rounds);
             cost.per_operation()
         })
-    },
-    smol: |rt, scale| {
+    }),
+    smol: Some(|rt, scale| {
         use async_channel::bounded;
         let rounds = scale.of(10, 2);
         let executor = rt.executor();
@@ -240,5 +243,6 @@ pub(super) const PING_PONG: Row = Row {
             marks::assert_all_ran(PAIRS, rounds);
             cost.per_operation()
         })
-    },
+    }),
+    libraries: &[],
 };
