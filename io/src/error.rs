@@ -91,6 +91,11 @@ impl fmt::Display for TooLong {
 impl Error for TooLong {}
 
 impl Closed {
+    /// The error, for a stream of your own: `operation` as users call it, such as `"MyStream::read"`.
+    pub fn error(operation: &'static str) -> io::Error {
+        closed(operation)
+    }
+
     /// Which operation met it, such as `"TcpStream::read"`.
     pub fn operation(&self) -> &'static str {
         self.operation
@@ -98,6 +103,11 @@ impl Closed {
 }
 
 impl Busy {
+    /// The error, for a stream of your own: `operation` as users call it, such as `"MyStream::read"`.
+    pub fn error(operation: &'static str) -> io::Error {
+        busy(operation)
+    }
+
     /// Which operation came second, such as `"TcpStream::read"`.
     pub fn operation(&self) -> &'static str {
         self.operation

@@ -13,6 +13,7 @@
 //! | files | [`fs`] |
 //! | child processes | [`process`] |
 //! | pipes, any descriptor | [`mod@pipe`], [`Async`] |
+//! | any stream, streams of your own | [`stream`] |
 //! | names | [`set_resolver`] |
 //! | errors | [`Closed`], [`Busy`], [`TooLong`], [`ConnectError`] |
 //!
@@ -52,6 +53,7 @@ mod resolve;
 mod serve;
 #[cfg(unix)]
 pub mod signal;
+pub mod stream;
 mod sys;
 pub mod tcp;
 mod udp;

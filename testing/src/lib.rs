@@ -7,6 +7,7 @@
 //! - [`cancel_everywhere`]: a future, cancelled and dropped at each of its suspensions.
 //! - [`assert_checkpoints`], [`assert_no_checkpoints`]: whether something notices cancellation and yields.
 //! - [`Harness`]: what `#[trioxide::test]` is, with its [`Fixture`]s.
+//! - [`stream`]: streams in memory, and suites that check streams.
 //! - [`on_each`], [`on_each_with_clock`]: the same test on one worker, on two, on more than there are cores.
 //! - [`CountDrops`], [`pending_once`]: what tests of cancellation need all the time.
 //!
@@ -28,6 +29,7 @@ mod drops;
 mod harness;
 mod sequencer;
 pub mod simulate;
+pub mod stream;
 mod workers;
 
 pub use checkpoints::{assert_checkpoints, assert_no_checkpoints};

@@ -11,4 +11,5 @@ mod process;
 mod serve;
 mod sockets;
 mod streams;
+mod suites;
 mod two_way;

@@ -5,3 +5,4 @@ mod checkpoints;
 mod clock;
 mod common;
 mod order;
+mod streams;
