@@ -266,7 +266,7 @@ async fn make(making: &AtomicUsize) -> u32 {
     }
     assert_eq!(making.fetch_add(1, Relaxed), 0, "one makes it at a time");
     let _alone = Alone(making);
-    sleep(MOMENT).await;
+    sleep(MOMENT).await; // virtual time: in sweeps only
     7
 }
 

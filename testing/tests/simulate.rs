@@ -35,7 +35,7 @@ async fn medley(tasks: usize) -> usize {
             let (done, lock, sender, receiver) = (done.clone(), lock.clone(), sender.clone(), receiver.clone());
             n.spawn(async move {
                 match task % 5 {
-                    0 => sleep(Duration::from_millis(choose(20) as u64)).await,
+                    0 => sleep(Duration::from_millis(choose(20) as u64)).await, // virtual time: in simulations only
                     1 => sender.send(task).await.unwrap(),
                     2 => drop(move_on_after(Duration::from_millis(10), receiver.recv()).await),
                     3 => {

@@ -49,7 +49,7 @@ fn c242_exit_codes_come_and_the_status_is_there_without_a_wait() {
         drop(child.stdin.take());
         assert_eq!(child.stdout.take().unwrap().read(&mut [0]).await.unwrap(), 0);
         while child.try_status().unwrap().is_none() {
-            std::thread::yield_now();
+            std::thread::yield_now(); // retry: nothing tells when the system has the status, and `wait` is what is not tested here
         }
         assert!(is_checkpoint(child.wait()).await);
         assert!(is_checkpoint(shell("exit 1").spawn()).await);
@@ -311,7 +311,7 @@ async fn gone(id: u32) {
     let pid = Pid::from_raw(id as i32).unwrap();
     blocking(move || {
         while waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).is_ok() {
-            std::thread::yield_now();
+            std::thread::yield_now(); // retry: who takes the status is another thread, which tells nobody
         }
     })
     .await;

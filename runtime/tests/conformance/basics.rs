@@ -66,7 +66,7 @@ fn c005_the_parent_of_a_child_opened_its_nursery() {
 #[test]
 fn c008_a_second_of_sleep_is_a_second() {
     let began = Instant::now();
-    run(sleep(Duration::from_secs(1)));
+    run(sleep(Duration::from_secs(1))); // real time: that the clock of a run is the system's is what is asserted
     let slept = began.elapsed();
     assert!((Duration::from_secs(1)..Duration::from_secs(2)).contains(&slept), "{slept:?}");
 }

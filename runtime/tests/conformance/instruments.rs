@@ -92,7 +92,7 @@ fn c127_events_of_a_task_come_in_order() {
             nursery(async |n: Nursery<Never>| {
                 let child = n.spawn(async {
                     checkpoint().await;
-                    sleep(Duration::from_secs(1)).await;
+                    sleep(Duration::from_secs(1)).await; // virtual time: `with_record` gives a mock clock
                 });
                 id = Some(child.id());
             })

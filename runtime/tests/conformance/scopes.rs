@@ -30,7 +30,7 @@ fn c044_checkpoints_and_sleeps_are_cut_and_what_is_shielded_is_not() {
                 }
                 match leaf {
                     0 => checkpoint().await,
-                    1 => sleep(SECOND).await,
+                    1 => sleep(SECOND).await, // real time: none, the scope is cancelled
                     _ => sleep_forever().await,
                 }
                 panic!("cut before this");

@@ -12,9 +12,9 @@ use crate::common::{ALL, Flag, Gate, Never, hold};
 use crate::common::{SetOnDrop, a_while};
 
 async fn ready_then_sleeps(seconds: u64, started: Started<u64>) {
-    sleep(Duration::from_secs(seconds)).await;
+    sleep(Duration::from_secs(seconds)).await; // virtual time: in tests with a mock clock only
     started.set(seconds);
-    sleep(Duration::from_secs(seconds)).await;
+    sleep(Duration::from_secs(seconds)).await; // virtual time: in tests with a mock clock only
 }
 
 #[test]

@@ -295,7 +295,7 @@ fn c094_many_threads_send_in_until_the_run_has_ended_and_nothing_is_lost() {
                             return accepted;
                         }
                         accepted += 1;
-                        thread::yield_now();
+                        thread::yield_now(); // retry: none, it sends until it is refused
                     }
                 })
             });

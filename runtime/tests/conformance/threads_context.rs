@@ -89,7 +89,7 @@ fn c184_during_the_shutdown_the_token_refuses_and_the_host_still_works() {
                     let call = blocking(move || {
                         started.send(()).unwrap();
                         while from_thread::check_cancelled().is_ok() {
-                            thread::yield_now();
+                            thread::yield_now(); // retry: a closure hears of a cancel by asking
                         }
                         let token = RunToken::current();
                         let refused = (token.run_sync(|| ()), token.run(async {}));

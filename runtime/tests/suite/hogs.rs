@@ -39,7 +39,7 @@ fn the_slot_of_a_hog_that_a_timer_has_woken_is_emptied() {
             let spawner = n.clone();
             n.spawn(async move {
                 for _ in 0..3 {
-                    sleep(Duration::from_millis(50)).await;
+                    sleep(Duration::from_millis(50)).await; // real time: until no sentry is left; they nap in real time
                     let (done, hears) = mpsc::channel();
                     spawner.spawn(async move { done.send(()).unwrap() });
                     hears.recv().unwrap();

@@ -140,7 +140,7 @@ fn after_a_cancel_nothing_that_suspends_runs() {
         other => panic!("{other:?}"),
     }
     while portal.spawn(checkpoint()).is_ok() {
-        thread::yield_now();
+        thread::yield_now(); // retry: a portal tells of its end by refusing
     }
     assert_eq!(portal.spawn(checkpoint()).err(), Some(RunFinished));
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::common::{ALL, Count, Flag, Gate, Never, a_while, panic_in, until};
 use futures_util::poll;
 use trioxide_runtime::{Nursery, Runtime, checkpoint, move_on_after, nursery, sleep, sleep_forever};
-use trioxide_testing::on_each;
+use trioxide_testing::{MockClock, on_each};
 
 #[test]
 fn a_million_tasks() {
@@ -166,7 +166,7 @@ fn timers_of_many_tasks_all_fire() {
                 let fired = fired.clone();
                 drop(n.spawn(async move {
                     for _ in 0..3 {
-                        sleep(Duration::from_micros(at * 5)).await;
+                        sleep(Duration::from_micros(at * 5)).await; // real time: it passes while they run, as no mock clock's does
                     }
                     let _ = move_on_after(Duration::from_micros(at), sleep_forever()).await;
                     fired.add();
@@ -194,7 +194,7 @@ fn a_task_that_never_rests_starves_neither_timers_nor_other_threads() {
                 let woken = woken.clone();
                 drop(n.spawn(async move { woken.wait().await }));
             }
-            sleep(Duration::from_millis(1)).await;
+            sleep(Duration::from_millis(1)).await; // real time: a mock clock stands still while tasks run
             send.send(()).unwrap();
             gate.pass().await;
             woken.set();
@@ -457,7 +457,7 @@ fn a_suspended_future_goes_on_in_another_runtime_when_its_own_is_gone() {
         first.run(async { assert!(poll!(&mut moved).is_pending()) });
         drop(first);
         go_on.open();
-        let second = Runtime::builder().workers(workers).build().unwrap();
+        let second = Runtime::builder().workers(workers).clock(MockClock::autojump()).build().unwrap();
         assert_eq!(second.run(moved).unwrap(), 7);
     }
 }

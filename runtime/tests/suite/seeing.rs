@@ -45,7 +45,7 @@ fn the_tree_shows_what_hangs_where_and_why() {
             let (handle, inside) = (scope.handle(), gate.clone());
             nursery(async |n: Nursery<Never>| {
                 n.task("sleeper").spawn(async {
-                    let _ = fail_after(Duration::from_secs(5), sleep(Duration::from_secs(60))).await;
+                    let _ = fail_after(Duration::from_secs(5), sleep(Duration::from_secs(60))).await; // real time: none, it is cut
                 });
                 n.task("cancelled").spawn(async move {
                     let _ = scope.run(shield(async move { inside.pass().await })).await;

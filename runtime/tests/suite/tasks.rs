@@ -287,7 +287,7 @@ fn threads_of_the_pool_that_have_gone_come_back() {
         for at in 0..50 {
             assert_eq!(blocking(move || at).await, at);
             if at % 5 == 0 {
-                sleep(Duration::from_millis(1)).await;
+                sleep(Duration::from_millis(1)).await; // real time: in which the threads wait for work
             }
         }
     });

@@ -124,7 +124,7 @@ pub(crate) fn play(at: Place, op: Op) -> Played {
             Ok(())
         }),
         Op::Sleep(ms) => Box::pin(async move {
-            sleep(Duration::from_millis(ms.into())).await;
+            sleep(Duration::from_millis(ms.into())).await; // virtual time: see `drive`
             Ok(())
         }),
         Op::Forever => Box::pin(async move {

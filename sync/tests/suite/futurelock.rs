@@ -13,7 +13,7 @@ use trioxide_testing::{on_each, on_each_with_clock};
 
 async fn do_async_thing(label: &'static str, lock: Arc<Mutex<Vec<&'static str>>>) {
     let mut order = lock.lock().await.unwrap();
-    sleep(Duration::from_millis(10)).await;
+    sleep(Duration::from_millis(10)).await; // virtual time: in tests with a mock clock only
     order.push(label);
 }
 
