@@ -21,6 +21,7 @@ use crate::scope::node::{Doing, Place, flag};
 use crate::scope::unmade::{Unmade, make_all};
 use crate::scope::unmarked;
 use crate::task::{Header, TaskId};
+use crate::watch::Held;
 
 struct Context {
     worker: Cell<*const Worker>,
@@ -451,11 +452,19 @@ fn note(operation: &'static str) {
     }
 }
 
+/// Notes that the task waits for `held` in the operation that it has begun last, if the runtime notes that: the task tree says who has it. Keeps nothing alive.
+pub(crate) fn note_held<H: Held + 'static>(held: &Arc<H>) {
+    if tracks() {
+        let held: Arc<dyn Held> = Arc::<H>::clone(held);
+        with_current_task(|task| task.note_held(Arc::downgrade(&held)));
+    }
+}
+
 #[cold]
 fn note_now(operation: &'static str) {
     let since = worker(|worker| worker.expect("set with `tracks`").shared().time.now());
     // SAFETY: C1: the task is being polled further up this stack.
-    unsafe { task(operation).as_ref() }.note(Doing { operation, since });
+    unsafe { task(operation).as_ref() }.note(Doing { operation, since, held: None });
 }
 
 #[cold]

@@ -176,7 +176,8 @@ pub struct Timers {
 impl Timers {
     /// No timer.
     pub fn new() -> Self {
-        let limits = Limits { threads: 1, keep_alive: Duration::ZERO, name: String::new(), stack_size: None, simulated: false };
+        let limits =
+            Limits { threads: 1, keep_alive: Duration::ZERO, name: String::new(), stack_size: None, simulated: false };
         let (shared, _workers) = Shared::new(1, Time::new(None), Pool::new(limits), 1);
         Self { shared, epoch: Instant::now() }
     }

@@ -109,6 +109,8 @@ impl Permits {
                 locked.next_number += 1;
                 let ask = Ask { permits: want.permits, number, task: TaskRef::current(), ..Ask::default() };
                 waiter.enter(&mut locked, LINE, ask, cx.waker());
+                drop(locked);
+                context::note_held(line);
                 Poll::Pending
             }
         }

@@ -9,6 +9,7 @@
 use super::Line;
 use crate::task::TaskId;
 use crate::task::after;
+use crate::watch::Held;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -54,4 +55,12 @@ fn ended(task: TaskId) {
     let holder = after::holder_of(task);
     let lines: Vec<_> = locked(&LINES).iter().filter_map(Weak::upgrade).collect();
     lines.iter().for_each(|line| line.holder_ended(holder));
+}
+
+/// For those who ask what a task waits for.
+impl Held for Line {
+    fn holder(&self) -> Option<TaskId> {
+        // While anybody waits, the line stands for the word (P1).
+        self.lot.lock().owner.and_then(after::holder_id)
+    }
 }

@@ -51,6 +51,7 @@ use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use crate::scheduler::Shared;
 use crate::task::{Header, TaskId};
 use crate::time::Timer;
+use crate::watch::Held;
 
 /// Bits of `Node::flags`.
 pub(crate) mod flag {
@@ -184,10 +185,12 @@ pub(crate) struct Extra {
 }
 
 /// The operation that a task has begun last, and when.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub(crate) struct Doing {
     pub(crate) operation: &'static str,
     pub(crate) since: std::time::Instant,
+    /// What it waits for, if that may be somebody's.
+    pub(crate) held: Option<Weak<dyn Held>>,
 }
 
 /// Passes a cancellation on to where the tree does not lead.

@@ -40,7 +40,7 @@ use std::fmt;
 use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::ptr::{self, NonNull};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 pub use handle::Task;
 
@@ -51,6 +51,7 @@ use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicU32};
 use crate::scheduler::{self, How, Shared};
 use crate::scope::node::{Doing, Inner, Place, flag};
 use crate::scope::{CancelReason, Node};
+use crate::watch::Held;
 use state::{Notify, State};
 
 /// The part of a task that does not depend on its future. See the module.
@@ -208,10 +209,17 @@ impl Header {
         self.own_node_or_make().inner.lock().extra().doing = Some(doing);
     }
 
+    /// Notes what it waits for in the operation that it has begun last. Called by the holder of `RUNNING`.
+    pub(crate) fn note_held(&self, held: Weak<dyn Held>) {
+        if let Some(doing) = &mut self.own_node_or_make().inner.lock().extra().doing {
+            doing.held = Some(held);
+        }
+    }
+
     /// The operation that it has begun last, if that was noted.
     pub(crate) fn doing(&self) -> Option<&'static str> {
-        let doing = self.own_node()?.inner.lock().extra.as_ref()?.doing;
-        doing.map(|doing| doing.operation)
+        let inner = self.own_node()?.inner.lock();
+        inner.extra.as_ref()?.doing.as_ref().map(|doing| doing.operation)
     }
 
     /// The name of the future's type.

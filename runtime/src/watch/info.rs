@@ -69,13 +69,20 @@ impl TaskInfo {
 
 impl fmt::Display for TaskInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.describe_short(f)?;
+        write!(f, ", spawned at {}", self.spawned_at)
+    }
+}
+
+impl TaskInfo {
+    /// Without the place.
+    pub(super) fn describe_short(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "task {}", self.id)?;
         match self.name() {
-            Some(name) => write!(f, " \"{name}\"")?,
+            Some(name) => write!(f, " \"{name}\""),
             // Without what it is generic over, which may be long.
-            None => write!(f, " {}", self.type_name().split_once('<').map_or(self.type_name(), |(path, _)| path))?,
+            None => write!(f, " {}", self.type_name().split_once('<').map_or(self.type_name(), |(path, _)| path)),
         }
-        write!(f, ", spawned at {}", self.spawned_at)
     }
 }
 

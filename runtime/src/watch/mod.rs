@@ -45,6 +45,7 @@ pub(crate) use present::Present;
 pub(crate) use stall::{Lull, Report as StallReport, STALL_AFTER, Stall, Verdict};
 pub(crate) use statistics::Counts;
 pub use statistics::{BlockingStatistics, Statistics, WorkerStatistics, statistics};
+pub(crate) use tree::Held;
 pub use tree::{TaskTree, TreeEntry, TreeKind, task_tree};
 pub use watchdog::Hogging;
 pub(crate) use watchdog::{OnGuard, Watchdog};

@@ -29,7 +29,7 @@ impl fmt::Display for TaskTree {
             }
             more.resize(depth, false);
             more.push(!last);
-            entry.describe(f, self.taken())?;
+            entry.describe(f, self)?;
             f.write_str("\n")?;
         }
         Ok(())
@@ -48,7 +48,8 @@ fn lasts(entries: &[&TreeEntry]) -> Vec<bool> {
 }
 
 impl TreeEntry {
-    fn describe(&self, f: &mut fmt::Formatter<'_>, taken: Instant) -> fmt::Result {
+    fn describe(&self, f: &mut fmt::Formatter<'_>, tree: &TaskTree) -> fmt::Result {
+        let taken = tree.taken();
         match (self.kind(), self.task()) {
             (TreeKind::Unlisted(count), _) => {
                 return write!(f, "{count} more that were never suspended: running, or queued");
@@ -69,6 +70,16 @@ impl TreeEntry {
             && self.state() == Some(TaskState::Suspended)
         {
             write!(f, " in `{operation}` for {:.3?}", taken.saturating_duration_since(since))?;
+            if let Some(holder) = self.held_by() {
+                f.write_str(", held by ")?;
+                match tree.task(holder) {
+                    Some(task) if self.task().is_some_and(|own| own.id() == holder) => {
+                        write!(f, "itself, task {}", task.id())?
+                    }
+                    Some(task) => task.describe_short(f)?,
+                    None => write!(f, "task {holder}")?,
+                }
+            }
         }
         self.describe_scope(f, taken)
     }

@@ -5,6 +5,7 @@
 //! found in a node's lists under the node's lock has not ended, so its header may be read there (`task` T3, `scope::node` N1).
 #![allow(unsafe_code)]
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,10 +13,10 @@ use super::{Observer, TaskInfo};
 use crate::context;
 use crate::nursery;
 use crate::scheduler::Shared;
+use crate::scope::node::Inner;
 use crate::scope::node::flag::{BODY_OPEN, CANCELLED, EFFECTIVE, NURSERY, SHIELD, STOPPING, TASK_ROOT};
-use crate::scope::node::{Doing, Inner};
 use crate::scope::{CancelReason, Node};
-use crate::task::{Header, TaskState};
+use crate::task::{Header, TaskId, TaskState};
 
 /// A snapshot of the tree of a run, as a value to walk and, by `Display`, as a drawing.
 ///
@@ -36,7 +37,8 @@ pub struct TreeEntry {
     kind: TreeKind,
     operation: &'static str,
     task: Option<(TaskInfo, TaskState)>,
-    doing: Option<Doing>,
+    doing: Option<(&'static str, Instant)>,
+    held_by: Option<TaskId>,
     deadline: Option<Instant>,
     reason: Option<CancelReason>,
     flags: u32,
@@ -79,6 +81,31 @@ impl TaskTree {
         below.filter(move |(_, entry)| entry.depth == depth + 1)
     }
 
+    /// The task with this id, if it is in the tree.
+    pub fn task(&self, id: TaskId) -> Option<&TaskInfo> {
+        self.tasks().filter_map(TreeEntry::task).find(|task| task.id() == id)
+    }
+
+    /// Tasks that wait for each other in a circle: each for what the next has, and the last for what the first has. `None`: none is known of. See
+    /// [`TreeEntry::held_by`].
+    pub fn circle(&self) -> Option<Vec<&TaskInfo>> {
+        let waits = |entry: &TreeEntry| Some((entry.task()?.id(), entry.held_by?));
+        let waits: HashMap<TaskId, TaskId> = self.tasks().filter_map(waits).collect();
+        // Nobody waits for two at once, so a walk that goes on for longer than there are tasks goes round.
+        let on_it = self.tasks().filter_map(|entry| Some(entry.task()?.id())).find(|&start| {
+            let mut at = start;
+            (0..waits.len()).any(|_| {
+                at = waits.get(&at).copied().unwrap_or(TaskId(0));
+                at == start
+            })
+        })?;
+        let mut circle = vec![on_it];
+        while let Some(&next) = waits.get(circle.last()?).filter(|&&next| next != on_it) {
+            circle.push(next);
+        }
+        circle.into_iter().map(|id| self.task(id)).collect()
+    }
+
     /// When it was taken, by the clock of the run.
     pub fn taken(&self) -> Instant {
         self.taken
@@ -119,12 +146,18 @@ impl TreeEntry {
     /// The operation of the library that the task has begun last: what it waits for, if it waits. Known only with
     /// [`track_tasks`](crate::Builder::track_tasks), and not if it waits for something of another library.
     pub fn waits_for(&self) -> Option<&'static str> {
-        self.doing.map(|doing| doing.operation)
+        self.doing.map(|(operation, _)| operation)
     }
 
     /// Since when, by the clock of the run.
     pub fn since(&self) -> Option<Instant> {
-        self.doing.map(|doing| doing.since)
+        self.doing.map(|(_, since)| since)
+    }
+
+    /// The task that has what this one waits for, if that is a lock with one owner: a `Mutex`, or an `RwLock` that is written. Known only with
+    /// [`track_tasks`](crate::Builder::track_tasks).
+    pub fn held_by(&self) -> Option<TaskId> {
+        self.held_by
     }
 
     /// When it will be cancelled, if it is not done by then. A time-out that has not waited for anything yet has none, and without
@@ -169,6 +202,12 @@ impl TreeEntry {
     }
 }
 
+/// Something that tasks wait for and that one of them may have: a lock.
+pub(crate) trait Held: Send + Sync {
+    /// Who has it. Asked under no lock of the tree.
+    fn holder(&self) -> Option<TaskId>;
+}
+
 /// What is still to be visited.
 enum Next {
     Node(Arc<Node>, Option<(TaskInfo, TaskState)>),
@@ -206,6 +245,7 @@ impl TreeEntry {
             operation: "",
             task: None,
             doing: None,
+            held_by: None,
             deadline: None,
             reason: None,
             flags: 0,
@@ -223,13 +263,15 @@ fn visit(node: &Arc<Node>, depth: usize, task: Option<(TaskInfo, TaskState)>, be
     node.children(&inner, true, &mut nodes);
     let seen: Vec<_> = nodes.iter().map(|child| child.has(TASK_ROOT).then(|| see_task(child))).collect();
     leaves(&inner, &mut tasks);
-    let (name, doing) = inner.extra.as_ref().map_or((None, None), |extra| (extra.name.clone(), extra.doing));
+    let (name, doing) = inner.extra.as_ref().map_or((None, None), |extra| (extra.name.clone(), extra.doing.clone()));
     let reason = inner.reason.clone().filter(|_| flags & CANCELLED != 0);
     let deadline = inner.deadline_at();
     let ordinary = nursery::ordinary(node, &inner).saturating_sub(usize::from(flags & BODY_OPEN != 0));
     let children = node.live.services() + ordinary;
     drop(inner);
 
+    // Asked under no lock: it is foreign.
+    let held_by = doing.as_ref().and_then(|doing| doing.held.as_ref()?.upgrade()?.holder());
     let place = node.place();
     let kind = match place {
         Some(place) if place.parent.is_none() => TreeKind::Run,
@@ -256,7 +298,8 @@ fn visit(node: &Arc<Node>, depth: usize, task: Option<(TaskInfo, TaskState)>, be
     TreeEntry {
         operation: place.filter(|_| kind != TreeKind::Task).map_or("", |place| place.operation),
         task: task.map(|(info, state)| (info.named(name), state)),
-        doing,
+        doing: doing.map(|doing| (doing.operation, doing.since)),
+        held_by,
         deadline,
         reason,
         flags,

@@ -8,6 +8,7 @@ mod channel_close;
 mod channel_kinds;
 mod channel_reserve;
 mod channel_stress;
+mod deadlock;
 mod event;
 mod futurelock;
 mod linear;
