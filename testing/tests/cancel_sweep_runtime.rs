@@ -1,4 +1,4 @@
-//! Each public async function of the runtime, cancelled and dropped at each of its suspensions: no task is left, clean-up runs, tokens come back, and nobody else hangs.
+//! Each public async function of the runtime, cancelled and dropped at each of its suspensions: no task is left, clean-up runs, tokens come back, and nobody else hangs. All in virtual time.
 
 use std::cell::Cell;
 use std::convert::Infallible;

@@ -1,4 +1,4 @@
-//! Each public async function of the sync crate, cancelled and dropped at each of its suspensions: nothing is lost, and nobody else hangs.
+//! Each public async function of the sync crate, cancelled and dropped at each of its suspensions: nothing is lost, and nobody else hangs. All in virtual time.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -266,7 +266,7 @@ async fn make(making: &AtomicUsize) -> u32 {
     }
     assert_eq!(making.fetch_add(1, Relaxed), 0, "one makes it at a time");
     let _alone = Alone(making);
-    sleep(MOMENT).await; // virtual time: in sweeps only
+    sleep(MOMENT).await;
     7
 }
 
