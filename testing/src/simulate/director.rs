@@ -92,6 +92,11 @@ impl Director {
         drawn
     }
 
+    /// A line for the trace.
+    pub(super) fn note_text(&self, text: String) {
+        self.note(What::Noted(text));
+    }
+
     /// What took part though it must not, as a text.
     pub(super) fn leak(&self) -> Option<String> {
         self.state.lock().leak.map(blame::leaked)

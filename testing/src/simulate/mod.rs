@@ -70,6 +70,7 @@ mod sweep;
 mod trace;
 
 use std::cell::RefCell;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -373,6 +374,21 @@ pub fn choose(of: usize) -> usize {
 pub fn chance(probability: f64) -> bool {
     // 53 bits are what a float between 0 and 1 can tell apart.
     drawn("chance", |director| director.draw((1 << 53) - 1)) as f64 / ((1u64 << 53) as f64) < probability
+}
+
+/// Puts a line into the trace of the simulation, if it is traced: what happens in terms of the program. Elsewhere it does nothing.
+///
+/// ```
+/// use trioxide_testing::simulate::{Simulation, note};
+///
+/// let simulated = Simulation::new().traced(true).record(async || note("the cable is cut"));
+/// assert!(simulated.trace().to_string().contains("notes: the cable is cut"));
+/// ```
+pub fn note(text: impl fmt::Display) {
+    let director = CURRENT.with_borrow(Clone::clone);
+    if let Some(director) = director.filter(|director| director.traces()) {
+        director.note_text(text.to_string());
+    }
 }
 
 #[track_caller]

@@ -64,6 +64,8 @@ pub enum What {
     Called(u64),
     /// The program has [chosen](super::choose) so.
     Drew(u64),
+    /// The program has [noted](super::note) so.
+    Noted(String),
 }
 
 impl Trace {
@@ -135,18 +137,19 @@ fn seconds(at: Duration) -> String {
 }
 
 impl Event {
-    /// What two equal runs have in common: no ids, no texts.
+    /// What two equal runs have in common: no ids, no texts, nothing that is there only in a trace.
     pub(super) fn feed(&self, hasher: &mut DefaultHasher) {
-        (self.at, self.by).hash(hasher);
-        match &self.what {
-            What::Spawned(task) => (0u8, *task as u64).hash(hasher),
-            What::Woken(task) => (1u8, *task as u64).hash(hasher),
-            What::Polled(task, _) => (2u8, *task as u64).hash(hasher),
-            What::Stopped(task, _) => (3u8, *task as u64).hash(hasher),
-            What::Ended(task) => (4u8, *task as u64).hash(hasher),
-            What::Called(number) => (5u8, *number).hash(hasher),
-            What::Drew(value) => (6u8, *value).hash(hasher),
-        }
+        let (kind, number) = match &self.what {
+            What::Spawned(task) => (0u8, *task as u64),
+            What::Woken(task) => (1, *task as u64),
+            What::Polled(task, _) => (2, *task as u64),
+            What::Stopped(task, _) => (3, *task as u64),
+            What::Ended(task) => (4, *task as u64),
+            What::Called(number) => (5, *number),
+            What::Drew(value) => (6, *value),
+            What::Noted(_) => return,
+        };
+        (self.at, self.by, kind, number).hash(hasher);
     }
 }
 
@@ -193,6 +196,12 @@ impl fmt::Display for Line<'_> {
             What::Ended(task) => return write!(f, "{} has ended", self.task(*task)),
             What::Called(number) => return write!(f, "the closure of call {number} of `blocking` runs"),
             What::Drew(value) => write!(f, "{value} is drawn")?,
+            What::Noted(text) => {
+                return match self.event.by {
+                    Actor::Task(task) => write!(f, "{} notes: {text}", self.task(task)),
+                    _ => write!(f, "notes: {text}"),
+                };
+            }
         }
         match self.event.by {
             Actor::Runtime => Ok(()),
