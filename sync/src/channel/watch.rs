@@ -239,7 +239,7 @@ impl<T> Receiver<T> {
     ///     let (sender, mut receiver) = channel::watch(0);
     ///     sender.send(1);
     ///     sender.send(2);
-    ///     let mut values = receiver.values();
+    ///     let mut values = std::pin::pin!(receiver.values());
     ///     assert_eq!(values.next().await, Some(2));
     ///     drop(sender);
     ///     assert_eq!(values.next().await, None);
