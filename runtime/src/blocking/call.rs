@@ -228,8 +228,8 @@ struct Work<T, F> {
 
 impl<T, F> Job for Work<T, F>
 where
-    T: Send,
-    F: FnOnce() -> T + Send,
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
 {
     fn work(&mut self, own_name: &ThreadName) {
         let (f, carried) = self.call.take().expect("a job is done once");
@@ -248,7 +248,7 @@ where
         }
     }
 
-    fn deliver(mut self: Box<Self>) {
+    fn deliver(mut self: Box<Self>) -> Option<Box<dyn FnOnce()>> {
         contain::drop_value(self.token.take());
         let future_is_gone = {
             let mut slot = self.slot.lock();
@@ -263,12 +263,14 @@ where
             }
         };
         self.node.notify_owner();
-        if future_is_gone {
-            self.discard();
-            self.node.clear(OCCUPIED);
-            self.node.leave_if_done();
-        }
         // The task's token goes last, with `self`.
+        future_is_gone.then(|| {
+            Box::new(move || {
+                self.discard();
+                self.node.clear(OCCUPIED);
+                self.node.leave_if_done();
+            }) as Box<dyn FnOnce()>
+        })
     }
 }
 

@@ -1,10 +1,20 @@
-//! The threads for calls that block: one that is free takes the next job, last in first out; if none is free, one is started. How many
-//! there are is the limiters' business. A thread without work ends after a while.
+//! The threads for calls that block, and the queue of their jobs. How many threads there are is the limiters' business; one without work ends after a while.
 //!
-//! Invariants:
-//! - **P1** Each thread has a channel of its own. Its sending end is in `idle` while the thread is free, and with the job while it works. Who takes it out
-//!   of `idle`, under the lock, sends one job. So a thread that has waited long enough ends only if it finds itself in `idle`; otherwise a job is on its way.
-//! - **P2** A thread is free again before it delivers: who is woken by that finds it in `idle`.
+//! ```text
+//!  submit ─▶ queue, and if too few search: one is called ─────────────────────────────┐
+//!                                                                                     ▼
+//!  idle ◀── nothing there, not even after a little while ── searching ── takes a job ─▶ works ── done ─┐
+//!    └──── called; or it ends, when it has waited for long ────▲  ▲     (and calls another            │
+//!                                                                 │      if there are more)            │
+//!                                                                 └── delivers ◀───────────────────────┘
+//! ```
+//!
+//! To wake a thread takes longer than most jobs. So a thread is not woken for each job, but for each `JOBS_PER_SEARCHER` that nobody is on his way to; who comes sends the next, before it begins with its job, which
+//! may block. And a thread that has delivered searches already when it does, and lingers a little: the answer to an answer is often another call.
+//!
+//! Invariants, whenever the lock is free:
+//! - **P1** While there are jobs in the queue some thread searches, or none could be started. A searching thread looks at the queue before it does anything that may take long.
+//! - **P2** A thread that is idle is in `idle`; who takes it out counts it as searching, and unparks it. So one that has waited long enough ends only if it finds itself there.
 //! - **P3** `jobs` counts what a clock must wait for: submitted, and neither delivered nor abandoned, nor waiting itself for something that its task runs (`paused`).
 //!   `settled` and `paused` change under the lock.
 
@@ -14,16 +24,16 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, Sender};
 
 use super::name::ThreadName;
 use super::simulated::LaidOut;
 use crate::contain;
 use crate::limiter::CapacityLimiter;
-use crate::primitives::Mutex;
-use crate::scheduler::Shared;
+use crate::primitives::{Mutex, MutexGuard};
+use crate::scheduler::{Linger, Shared};
 use crate::watch::BlockingStatistics;
 
 /// What a thread does for somebody.
@@ -31,9 +41,12 @@ pub(super) trait Job: Send {
     /// The work itself, which may take long; `own_name` is the thread's.
     fn work(&mut self, own_name: &ThreadName);
 
-    /// Hands over what came of it.
-    fn deliver(self: Box<Self>);
+    /// Hands over what came of it, which does not take long. What is left to do then and may, if there is something.
+    fn deliver(self: Box<Self>) -> Option<Box<dyn FnOnce()>>;
 }
+
+/// So many jobs may wait for each thread that is on its way to them.
+const JOBS_PER_SEARCHER: usize = 8;
 
 /// How the pool is set up.
 #[derive(Clone)]
@@ -58,6 +71,7 @@ pub(super) type Threads = Arc<Inner>;
 
 pub(super) struct Inner {
     pub(super) limits: Limits,
+    queue: (Sender<Work>, Receiver<Work>),
     state: Mutex<State>,
     /// To be told when the last job is done.
     runtime: OnceLock<Weak<Shared>>,
@@ -68,8 +82,10 @@ struct State {
     closed: bool,
     /// See P3.
     jobs: usize,
-    /// See P1. The last one was free last.
-    idle: Vec<Free>,
+    /// How many threads are on their way to the queue (P1).
+    searching: usize,
+    /// Their numbers (P2). The last one was free last.
+    idle: Vec<usize>,
     threads: HashMap<usize, Thread>,
     started: usize,
 }
@@ -80,16 +96,9 @@ struct Thread {
     ticket: Option<Arc<Ticket>>,
 }
 
-/// A thread that is free.
-struct Free {
-    number: usize,
-    sender: Sender<Work>,
-}
-
 struct Work {
     job: Box<dyn Job>,
     ticket: Arc<Ticket>,
-    free: Free,
 }
 
 /// Of a job that was submitted.
@@ -143,10 +152,12 @@ impl Ticket {
 impl Pool {
     pub(crate) fn new(limits: Limits) -> Self {
         let limiter = Arc::new(CapacityLimiter::new(limits.threads));
-        let state = State { closed: false, jobs: 0, idle: Vec::new(), threads: HashMap::new(), started: 0 };
+        let state =
+            State { closed: false, jobs: 0, searching: 0, idle: Vec::new(), threads: HashMap::new(), started: 0 };
         Self {
             inner: Arc::new(Inner {
                 limits,
+                queue: crossbeam_channel::unbounded(),
                 state: Mutex::new(state),
                 runtime: OnceLock::new(),
                 laid_out: Mutex::new(LaidOut::default()),
@@ -171,12 +182,12 @@ impl Pool {
     }
 
     pub(crate) fn statistics(&self) -> BlockingStatistics {
-        let (threads, idle) = {
+        let (threads, free) = {
             let state = self.inner.state.lock();
-            (state.threads.len(), state.idle.len())
+            (state.threads.len(), state.idle.len() + state.searching)
         };
         let queued = self.limiter.statistics().tasks_waiting;
-        BlockingStatistics { threads, busy: threads.saturating_sub(idle), queued }
+        BlockingStatistics { threads, busy: threads.saturating_sub(free), queued }
     }
 
     /// Whether no job is under way that somebody waits for.
@@ -188,12 +199,12 @@ impl Pool {
 impl Drop for Pool {
     /// Waits for the threads, but for those that were abandoned.
     fn drop(&mut self) {
-        let (idle, threads) = {
+        let threads = {
             let mut state = self.inner.state.lock();
             state.closed = true;
-            (std::mem::take(&mut state.idle), std::mem::take(&mut state.threads))
+            std::mem::take(&mut state.threads)
         };
-        drop(idle); // So they end.
+        threads.values().for_each(|thread| thread.handle.thread().unpark()); // So they end.
         for thread in threads.into_values() {
             // Acquire pairs with `abandon`.
             let abandoned = thread.ticket.is_some_and(|ticket| ticket.abandoned.load(Acquire));
@@ -219,23 +230,42 @@ impl Inner {
             self.lay_out(job, &ticket);
             return Ok(ticket);
         }
-        let free = {
-            let mut state = self.state.lock();
-            let free = match state.idle.pop() {
-                Some(free) => free,
-                None => self.start_thread(&mut state)?,
-            };
-            state.jobs += 1;
-            state.threads.get_mut(&free.number).expect("it has not ended").ticket = Some(Arc::clone(&ticket));
-            free
+        let mut state = self.state.lock();
+        let called = if self.queue.0.len() >= state.searching * JOBS_PER_SEARCHER {
+            match self.call_one(&mut state) {
+                // Somebody will come.
+                Err(_) if state.searching > 0 => None,
+                called => called?,
+            }
+        } else {
+            None
         };
-        let sender = free.sender.clone();
-        let work = Work { job, ticket: Arc::clone(&ticket), free };
-        assert!(sender.send(work).is_ok(), "a thread outside `idle` does not end (P1)");
+        state.jobs += 1;
+        let sent = self.queue.0.send(Work { job, ticket: Arc::clone(&ticket) });
+        assert!(sent.is_ok(), "the pool has both ends of its queue");
+        drop(state);
+        if let Some(thread) = called {
+            thread.unpark();
+        }
         Ok(ticket)
     }
 
-    fn start_thread(self: &Arc<Self>, state: &mut State) -> io::Result<Free> {
+    /// One more thread searches. It is to be unparked, without the lock, if it was there already.
+    fn call_one(self: &Arc<Self>, state: &mut State) -> io::Result<Option<thread::Thread>> {
+        let idle = state.idle.pop();
+        let called = match idle {
+            Some(number) => state.threads.get(&number).map(|thread| thread.handle.thread().clone()),
+            None => {
+                self.start_thread(state)?;
+                None
+            }
+        };
+        state.searching += 1;
+        Ok(called)
+    }
+
+    /// A thread, which searches from the beginning.
+    fn start_thread(self: &Arc<Self>, state: &mut State) -> io::Result<()> {
         let number = state.started;
         let name = format!("{}-blocking-{number}", self.limits.name);
         let own_name = ThreadName::new(&name);
@@ -243,46 +273,95 @@ impl Inner {
         if let Some(size) = self.limits.stack_size {
             builder = builder.stack_size(size);
         }
-        let (sender, jobs) = crossbeam_channel::bounded(1);
         let inner = Arc::clone(self);
-        let handle = builder.spawn(move || inner.serve(number, &own_name, &jobs))?;
+        let handle = builder.spawn(move || inner.serve(number, &own_name))?;
         state.threads.insert(number, Thread { handle, ticket: None });
         state.started += 1;
-        Ok(Free { number, sender })
+        Ok(())
     }
 
-    fn serve(&self, number: usize, own_name: &ThreadName, jobs: &Receiver<Work>) {
-        while let Some(Work { mut job, ticket, free }) = self.next(number, jobs) {
+    fn serve(self: &Arc<Self>, number: usize, own_name: &ThreadName) {
+        let linger = Linger::new();
+        while let Some(Work { mut job, ticket }) = self.next(number, &linger) {
             job.work(own_name);
             {
                 let mut state = self.state.lock();
                 if let Some(thread) = state.threads.get_mut(&number) {
                     thread.ticket = None;
                 }
-                if !state.closed {
-                    state.idle.push(free); // P2. Of a closed pool it is dropped, and the thread ends.
-                }
+                state.searching += 1; // Before it delivers: who is woken by that need not wake another.
             }
-            contain::call(|| job.deliver());
+            if let Some(rest) = contain::call(|| job.deliver()).flatten() {
+                self.stop_searching(self.state.lock()); // P1
+                contain::call(rest);
+                self.state.lock().searching += 1;
+            }
             ticket.settle();
         }
     }
 
-    /// The next job; `None` when the thread is to end.
-    fn next(&self, number: usize, jobs: &Receiver<Work>) -> Option<Work> {
-        match jobs.recv_timeout(self.limits.keep_alive) {
-            Ok(work) => return Some(work),
-            Err(RecvTimeoutError::Disconnected) => return None,
-            Err(RecvTimeoutError::Timeout) => {}
-        }
-        {
+    /// The next job, for a thread that searches; `None` when it is to end.
+    fn next(self: &Arc<Self>, number: usize, linger: &Linger) -> Option<Work> {
+        let mut lingered = false;
+        loop {
             let mut state = self.state.lock();
-            if let Some(at) = state.idle.iter().position(|free| free.number == number) {
-                state.idle.remove(at);
-                state.threads.remove(&number);
+            if let Ok(work) = self.queue.1.try_recv() {
+                if let Some(thread) = state.threads.get_mut(&number) {
+                    thread.ticket = Some(Arc::clone(&work.ticket));
+                }
+                self.stop_searching(state);
+                return Some(work);
+            }
+            if state.closed {
+                state.searching -= 1;
                 return None;
             }
+            if !std::mem::replace(&mut lingered, true) && state.searching == 1 {
+                drop(state);
+                linger.wait(|| !self.queue.1.is_empty());
+                continue;
+            }
+            if !self.rest(state, number) {
+                return None;
+            }
+            lingered = false;
         }
-        jobs.recv().ok() // P1: it is on its way; or the pool is closed.
+    }
+
+    /// One that searches goes on to something that may take long. If it was the last, and there are jobs, another is called.
+    fn stop_searching<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>) {
+        state.searching -= 1;
+        let called =
+            if state.searching == 0 && !self.queue.1.is_empty() { self.call_one(&mut state) } else { Ok(None) };
+        drop(state);
+        // If none could be started, the jobs wait for one that is done.
+        if let Ok(Some(thread)) = called {
+            thread.unpark();
+        }
+    }
+
+    /// Waits until it is called; false if it has waited for long, or the pool is closed: then it ends.
+    fn rest<'a>(&'a self, mut state: MutexGuard<'a, State>, number: usize) -> bool {
+        state.searching -= 1;
+        state.idle.push(number);
+        let until = Instant::now().checked_add(self.limits.keep_alive);
+        loop {
+            let closed = state.closed;
+            drop(state);
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let over = closed || left.is_some_and(|left| left.is_zero());
+            match left {
+                _ if over => {}
+                Some(left) => thread::park_timeout(left),
+                None => thread::park(),
+            }
+            state = self.state.lock();
+            let Some(at) = state.idle.iter().position(|&idle| idle == number) else { return true };
+            if over {
+                state.idle.remove(at);
+                state.threads.remove(&number);
+                return false;
+            }
+        }
     }
 }

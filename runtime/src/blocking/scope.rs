@@ -252,7 +252,9 @@ where
         }
     }
 
-    fn deliver(self: Box<Self>) {}
+    fn deliver(self: Box<Self>) -> Option<Box<dyn FnOnce()>> {
+        None
+    }
 }
 
 impl<T> Drop for ScopedCall<'_, T> {

@@ -65,6 +65,8 @@ impl Inner {
 
 fn run(mut job: Box<dyn Job>, ticket: &Ticket) {
     job.work(&ThreadName::new("")); // Never shown: see `call::start`.
-    contain::call(|| job.deliver());
+    if let Some(rest) = contain::call(|| job.deliver()).flatten() {
+        contain::call(rest);
+    }
     ticket.settle();
 }

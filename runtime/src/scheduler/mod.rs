@@ -53,6 +53,7 @@ use crate::watch::{Counts, Present, Turn, Watch};
 use choose::Choose;
 use driver::Driver;
 use idle::Idle;
+pub(crate) use linger::Linger;
 use parker::Parker;
 use queues::{Ends, Queues};
 use quiet::Quiet;

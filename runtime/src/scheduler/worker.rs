@@ -377,7 +377,7 @@ impl Worker {
     /// Blocks in the parker.
     fn park(&self, timeout: Option<Duration>) -> Mode {
         let parker = &self.remote().parker;
-        self.rise(self.linger.wait(parker) || parker.park(timeout))
+        self.rise(self.linger.wait(|| parker.take_token()) || parker.park(timeout))
     }
 
     /// Up again; `unparked`: the token of whoever claimed this worker is used up.

@@ -254,18 +254,21 @@ fn an_abandoned_call_keeps_its_token_and_hears_that_it_was_abandoned() {
         let limiter = Arc::new(CapacityLimiter::new(1));
         let (go, wait) = mpsc::channel::<()>();
         let (tell, told) = mpsc::channel();
+        let began = Flag::default();
         let scope = CancelScope::new();
         let handle = scope.handle();
         nursery(async |n| {
             let call = Blocking::new().limiter(&limiter).abandon_on_cancel();
+            let begins = began.clone();
             let call = n.spawn(async move {
                 let outcome = scope.run(call.run(move || {
+                    begins.set();
                     wait.recv().unwrap();
                     tell.send((from_thread::check_cancelled(), from_thread::run_sync(|| ()))).unwrap();
                 }));
                 Ok::<_, Never>(outcome.await.is_err())
             });
-            until(|| limiter.statistics().borrowed == 1).await;
+            until(|| began.is_set()).await; // Cancelled before that, it would not begin.
             handle.cancel("enough");
             assert_eq!(call.await, Ok(true));
         })
@@ -415,4 +418,57 @@ fn a_limit_of_ones_own_is_a_token_that_the_closure_owns() {
 fn results_tell_who_was_cancelled() -> Result<(), Cancelled> {
     from_thread::check_cancelled()?;
     from_thread::run(async {})
+}
+
+/// Calls that wait for each other all have a thread, however few are woken for them.
+#[test]
+fn as_many_calls_run_at_once_as_there_are_tokens() {
+    const CALLS: usize = 60;
+    on_each(ALL, async || {
+        let all = Arc::new(std::sync::Barrier::new(CALLS));
+        for _ in 0..3 {
+            nursery(async |n| {
+                for _ in 0..CALLS {
+                    let all = Arc::clone(&all);
+                    n.spawn(async move {
+                        blocking(move || all.wait()).await;
+                        Ok::<_, Never>(())
+                    });
+                }
+            })
+            .await;
+        }
+    });
+}
+
+/// Threads that end, are started, linger and are called: no job is left in the queue.
+#[test]
+fn no_job_is_left_while_threads_come_and_go() {
+    for keep_alive in [Duration::ZERO, Duration::from_micros(50), Duration::from_secs(10)] {
+        for workers in ALL {
+            let builder = Runtime::builder().workers(*workers).blocking_keep_alive(keep_alive).signals(false);
+            let sum = builder.build().unwrap().run(async {
+                let sum = Arc::new(AtomicUsize::new(0));
+                nursery(async |n| {
+                    for task in 0..40 {
+                        let sum = Arc::clone(&sum);
+                        n.spawn(async move {
+                            for call in 0..20 {
+                                let spins = (task * 31 + call * 17) % 97;
+                                let one = blocking(move || {
+                                    (0..spins * 20).for_each(|_| std::hint::spin_loop());
+                                    1
+                                });
+                                sum.fetch_add(one.await, Ordering::Relaxed);
+                            }
+                            Ok::<_, Never>(())
+                        });
+                    }
+                })
+                .await;
+                sum.load(Ordering::Relaxed)
+            });
+            assert_eq!(sum, 800);
+        }
+    }
 }

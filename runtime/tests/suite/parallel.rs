@@ -62,7 +62,7 @@ fn map_gives_the_values_in_the_order_of_the_items() {
         });
         assert_eq!(values.await, offsets);
         assert_eq!(clock.elapsed(), 5 * SECOND);
-        assert_eq!(parallel::map(0..0, 1, ready).await, []);
+        assert_eq!(parallel::map(0..0, 1, ready).await, [] as [i32; 0]);
         assert_eq!(parallel::map(0..1000, 7, ready).await, (0..1000).collect::<Vec<_>>());
     });
 }
