@@ -124,6 +124,24 @@ mod told {
         sleep_forever().await;
     }
 
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
+
+    #[trioxide::test(seeds = 0..10, workers = [1, 2])]
+    async fn workers_and_seeds(clock: &MockClock) -> Result<(), std::io::Error> {
+        // On runtimes without a clock it could not be given one: so all runs have one.
+        RUNS.fetch_add(1, Ordering::SeqCst);
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(clock.elapsed(), Duration::from_secs(1));
+        Ok(())
+    }
+
+    #[trioxide::test(seeds = 0..10)]
+    #[should_panic(expected = "no good")]
+    async fn a_seed_that_fails() {
+        checkpoint().await;
+        panic!("no good");
+    }
+
     /// Told by those that were set up before it.
     static ORDER: AtomicUsize = AtomicUsize::new(0);
 

@@ -37,7 +37,7 @@ pub use clock::MockClock;
 pub use drops::{CountDrops, DropGuard};
 #[doc(hidden)]
 pub use harness::with_fixture;
-pub use harness::{Bench, Fixture, Harness, Outcome, Workers};
+pub use harness::{Bench, Fixture, Harness, Outcome, Seeded, Workers};
 pub use sequencer::{Sequencer, Turn};
 pub use simulate::{CancelSweep, Cut, Schedule, Simulated, Simulation, Sweep, cancel_everywhere, simulate, sweep};
 #[doc(inline)]

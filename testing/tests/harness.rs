@@ -8,12 +8,14 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use trioxide_runtime::{
     AnyError, Nursery, checkpoint, current_task, finally, move_on_after, shield, sleep, sleep_forever, task_tree,
 };
+use trioxide_testing::simulate::is_simulated;
 use trioxide_testing::{Bench, Fixture, Harness, MockClock, wait_all_tasks_blocked, with_fixture};
 
 const ALL: [usize; 3] = [1, 2, 8];
@@ -299,4 +301,45 @@ fn without_a_mock_clock_there_is_none_to_be_given() {
         text.contains("this test has no mock clock; write `#[trioxide::test(clock = MockClock::autojump)]`"),
         "{text}"
     );
+}
+
+#[test]
+fn a_test_with_seeds_is_simulated_after_it_has_run_on_workers() {
+    let (simulated, on_workers) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let harness = Harness::new().workers([1, 2]).seeds(0..20);
+    let value = harness.run(async |bench| {
+        let count = if is_simulated() { &simulated } else { &on_workers };
+        count.fetch_add(1, Ordering::SeqCst);
+        with_fixture(bench, async |clock: &mut MockClock| {
+            sleep(Duration::from_secs(60)).await;
+            assert_eq!(clock.elapsed(), Duration::from_secs(60));
+        })
+        .await;
+        Ok::<_, ()>("passed")
+    });
+    assert_eq!(value, Ok("passed"));
+    // Once more for the value.
+    assert_eq!((on_workers.into_inner(), simulated.into_inner()), (2, 21));
+}
+
+#[test]
+fn a_run_on_workers_that_fails_leaves_nothing_to_be_simulated() {
+    let failed = Harness::new().workers(2).seeds(0..20).run(async |_| {
+        assert!(!is_simulated());
+        Err::<(), _>("no good")
+    });
+    assert_eq!(failed, Err("no good"));
+}
+
+#[test]
+fn a_seed_fails_by_a_panic_by_an_error_and_by_a_task_beside_the_test() {
+    let seeds = || Harness::new().seeds(3..5);
+    assert_eq!(panic_in(|| seeds().run(async |_| -> () { panic!("on purpose") })), "on purpose");
+    let text = panic_in(|| seeds().run(async |_| Err::<(), _>("no good")));
+    assert_eq!(text, "the test has failed: \"no good\"");
+    let text = panic_in(|| {
+        seeds().run(async |bench| with_fixture(bench, async |_: &mut Failing| sleep_forever().await).await);
+    });
+    assert!(text.contains("a task in the nursery of a test has failed"), "{text}");
+    assert!(panic_in(|| drop(Harness::new().seeds(3..3))).contains("needs a seed"));
 }

@@ -64,6 +64,7 @@ pub fn main(options: TokenStream, function: TokenStream) -> TokenStream {
 /// - `clock = MockClock::autojump`: what makes a mock clock. With one, a run in which nothing can run any more fails at once, and shows what waits.
 /// - `timeout = Duration::from_secs(5)`: how long a run may take, in real time; without it 60 s. Then it is cancelled and fails, and shows what it was at.
 /// - `grace = Duration::from_secs(1)`: how long it may take to end after that; without it 5 s. Then the process is aborted.
+/// - `seeds = 0..100`: in simulations instead, one for each seed; if `workers` stands there too, after those runs. A seed that fails is told with the command that runs it again.
 /// - `fail_on_deadlock = false`: not so, although there is a mock clock; or so, although there is none.
 ///
 /// # Fixtures

@@ -11,7 +11,7 @@ use syn::{Error, Expr, Lit, MetaNameValue, Result, Token};
 use crate::wrap::Attribute;
 
 const KNOWN_TO_MAIN: &[&str] = &["workers"];
-const KNOWN_TO_TEST: &[&str] = &["workers", "clock", "timeout", "grace", "fail_on_deadlock"];
+const KNOWN_TO_TEST: &[&str] = &["workers", "clock", "timeout", "grace", "fail_on_deadlock", "seeds"];
 
 #[derive(Default)]
 pub(crate) struct Options(Vec<(Ident, Expr)>);
@@ -34,6 +34,7 @@ impl Options {
             match name.to_string().as_str() {
                 "workers" => check_workers(attribute, &value)?,
                 "clock" => check_clock(&value)?,
+                "seeds" => check_seeds(&value)?,
                 "timeout" | "grace" => check_duration(name, &value)?,
                 _ => {}
             }
@@ -42,9 +43,10 @@ impl Options {
         Ok(parsed)
     }
 
-    /// Names and values, in the order in which they stand there.
+    /// Names and values, in the order in which they stand there; `seeds` last, for it makes something else of a harness.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &(Ident, Expr)> {
-        self.0.iter()
+        let (seeds, others): (Vec<_>, Vec<_>) = self.0.iter().partition(|(name, _)| name == "seeds");
+        others.into_iter().chain(seeds)
     }
 }
 
@@ -111,6 +113,23 @@ fn check_clock(clock: &Expr) -> Result<()> {
             literal.span(),
             "`clock` wants what makes a clock, for example `clock = MockClock::autojump`",
         )),
+        _ => Ok(()),
+    }
+}
+
+fn check_seeds(seeds: &Expr) -> Result<()> {
+    match seeds {
+        Expr::Lit(literal) => {
+            let alone = match &literal.lit {
+                Lit::Int(seed) => seed.base10_parse::<u64>().ok(),
+                _ => None,
+            };
+            let mut text = "`seeds` wants a range of them, for example `seeds = 0..100`".to_owned();
+            if let Some(seed) = alone {
+                text += &format!("; this one alone is `{seed}..{}`", seed.saturating_add(1));
+            }
+            Err(Error::new(literal.span(), text))
+        }
         _ => Ok(()),
     }
 }

@@ -4,18 +4,22 @@
 //! | --- | --- |
 //! | `mod` (here) | the settings, and one run for each number of workers |
 //! | `fixture` | what a test is given, set up before it and taken down after it |
+//! | `seeded` | the test in simulations |
 //! | `hang` | a test that takes too long: what it was at, and its end |
 //!
 //! Everything belongs to one call of [`Harness::run`]: a runtime, a nursery, a clock, a thread that watches. So tests share nothing, be they in one process or (nextest) in one each.
 
 mod fixture;
 mod hang;
+mod seeded;
 
 #[doc(hidden)]
 pub use fixture::with_fixture;
 pub use fixture::{Bench, Fixture};
+pub use seeded::Seeded;
 
 use std::fmt;
+use std::ops::Range;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -106,6 +110,18 @@ impl Harness {
         self
     }
 
+    /// In simulations, one for each of the seeds, instead of on a runtime; if [`workers`](Self::workers) were given, after those runs, which have
+    /// a mock clock that jumps by itself if no other was given.
+    ///
+    /// The test gets the simulation's clock as the fixture [`MockClock`].
+    ///
+    /// # Panics
+    ///
+    /// If there is no seed.
+    pub fn seeds(self, seeds: Range<u64>) -> Seeded {
+        Seeded::new(self, seeds)
+    }
+
     /// Runs `test`, and gives what its last run gives: the first that fails, or the last of all.
     ///
     /// # Panics
@@ -117,7 +133,7 @@ impl Harness {
         let (last, others) = workers.split_last().expect("checked when it was set");
         for &workers in others {
             let outcome = self.run_once(Some(workers), &test);
-            if outcome.is_failure() {
+            if outcome.failure().is_some() {
                 eprintln!("note: it failed on a runtime with {workers} worker(s)");
                 return outcome;
             }
@@ -140,24 +156,30 @@ impl Harness {
             builder.build().unwrap_or_else(|error| panic!("trioxide: cannot start the workers of a test: {error}"));
         let scope = CancelScope::new();
         let hang = Hang::watch(runtime.observer(), scope.handle(), self.timeout, self.grace);
-        let mut outcome = None;
-        let joined = runtime.run(scope.run(nursery(async |n| {
-            let bench = Bench::new(n.clone(), clock);
-            outcome = Some(test(&bench).await);
-            n.cancel("the test is over");
-            Ok::<(), AnyError>(())
-        })));
+        let surrounded = runtime.run(scope.run(surround(clock, test)));
         if let Some(report) = hang.end() {
             panic!("{report}");
         }
-        match (outcome, joined) {
-            (_, Ok(Err(NurseryError::Failed(errors)))) => {
-                panic!("trioxide: a task in the nursery of a test has failed: {errors}")
-            }
-            (Some(outcome), _) => outcome,
-            (None, Ok(Err(cancelled))) => panic!("trioxide: the test was cut: {cancelled}"),
-            (None, _) => unreachable!("only the time-out has the handle of the scope"),
+        surrounded.unwrap_or_else(|_| unreachable!("only the time-out has the handle of the scope"))
+    }
+}
+
+/// Runs `test` on a bench of its own, in the nursery that its fixtures share.
+async fn surround<T>(clock: Option<MockClock>, test: &impl AsyncFn(&Bench) -> T) -> T {
+    let mut outcome = None;
+    let joined = nursery(async |n| {
+        let bench = Bench::new(n.clone(), clock);
+        outcome = Some(test(&bench).await);
+        n.cancel("the test is over");
+        Ok::<(), AnyError>(())
+    })
+    .await;
+    match (joined, outcome) {
+        (Err(NurseryError::Failed(errors)), _) => {
+            panic!("trioxide: a task in the nursery of a test has failed: {errors}")
         }
+        (_, Some(outcome)) => outcome,
+        (joined, None) => panic!("trioxide: the test was cut: {joined:?}"),
     }
 }
 
@@ -218,24 +240,24 @@ impl<const N: usize> Workers for &[usize; N] {
     label = "says neither that it has passed nor that it has failed"
 )]
 pub trait Outcome {
-    /// Whether it has failed.
-    fn is_failure(&self) -> bool;
+    /// How it has failed.
+    fn failure(&self) -> Option<String>;
 }
 
 impl Outcome for () {
-    fn is_failure(&self) -> bool {
-        false
+    fn failure(&self) -> Option<String> {
+        None
     }
 }
 
-impl<T, E> Outcome for Result<T, E> {
-    fn is_failure(&self) -> bool {
-        self.is_err()
+impl<T, E: fmt::Debug> Outcome for Result<T, E> {
+    fn failure(&self) -> Option<String> {
+        self.as_ref().err().map(|error| format!("{error:?}"))
     }
 }
 
 impl Outcome for ExitCode {
-    fn is_failure(&self) -> bool {
-        *self != Self::SUCCESS
+    fn failure(&self) -> Option<String> {
+        (*self != Self::SUCCESS).then(|| format!("{self:?}"))
     }
 }

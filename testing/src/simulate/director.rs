@@ -81,6 +81,10 @@ impl Director {
         Self { settings, clock, thread: thread::current().id(), state: Mutex::new(state) }
     }
 
+    pub(super) fn clock(&self) -> &MockClock {
+        &self.clock
+    }
+
     pub(super) fn traces(&self) -> bool {
         self.settings.traced
     }

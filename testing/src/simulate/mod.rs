@@ -318,6 +318,11 @@ impl Drop for Current {
     }
 }
 
+/// The clock of the simulation that the caller is in.
+pub(crate) fn clock() -> Option<MockClock> {
+    CURRENT.with_borrow(|current| Some(current.as_ref()?.clock().clone()))
+}
+
 /// Whether the caller is inside a simulation.
 pub fn is_simulated() -> bool {
     CURRENT.with_borrow(Option::is_some)

@@ -1,5 +1,8 @@
-#[trioxide::test(seeds = 7)]
+#[trioxide::test(flavor = "current_thread")]
 async fn an_unknown_option() {}
+
+#[trioxide::test(seeds = 7)]
+async fn a_single_seed() {}
 
 #[trioxide::test(workers = [])]
 async fn no_number() {}
