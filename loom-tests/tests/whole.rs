@@ -12,10 +12,11 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use loom::cell::UnsafeCell;
-use loom::sync::atomic::AtomicBool;
 use loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use loom::sync::atomic::{AtomicBool, AtomicUsize};
 use loom::thread;
 use trioxide_loom::explore;
+use trioxide_runtime::lowlevel::{AfterTurn, TaskRef};
 use trioxide_runtime::{CancelScope, Runtime, checkpoint, nursery, shield, sleep_forever};
 
 /// Runs `main` on two workers; the second is a thread of its own.
@@ -221,5 +222,67 @@ fn a_shield_is_waited_for() {
         assert!(outcome.is_err());
         assert!(shielded.get(), "the shield ran to its end");
         worker.take().unwrap().join().unwrap();
+    });
+}
+
+/// Counts how often it was told that a turn has ended.
+struct Told(AtomicUsize);
+
+impl AfterTurn for Told {
+    fn turn_ended(self: Arc<Self>, _number: u64) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+/// Another thread hands the main future something, which that looks at with `poll` until it is ready; how often somebody was told that it has had a turn since.
+fn hand_over(poll: impl Fn(&Arc<Told>, bool) -> Poll<()>) -> usize {
+    let (told, handed) = (Arc::new(Told(AtomicUsize::new(0))), Arc::new(AtomicBool::new(false)));
+    let other = Cell::new(None);
+    run(poll_fn(|_| {
+        let handing = other.take().unwrap_or_else(|| {
+            let (task, told, handed) = (TaskRef::current().unwrap(), Arc::clone(&told), Arc::clone(&handed));
+            thread::spawn(move || {
+                handed.store(true, Relaxed);
+                task.after_turn(Arc::clone(&told) as Arc<dyn AfterTurn>, 1);
+                if !task.wake() {
+                    told.turn_ended(1);
+                }
+            })
+        });
+        other.set(Some(handing));
+        poll(&told, handed.load(Relaxed))
+    }));
+    other.take().unwrap().join().unwrap();
+    told.0.load(Relaxed)
+}
+
+/// What is handed to a task that ends meanwhile, without having looked: the end is told of.
+#[test]
+fn after_turn_against_the_end() {
+    explore("whole: after_turn against the end", 2, || {
+        assert!(hand_over(|_, _| Poll::Ready(())) > 0);
+    });
+}
+
+/// What is handed to a task that looks and leaves it: the turn is told of. The next poll after that is the last.
+#[test]
+fn after_turn_against_turns() {
+    explore("whole: after_turn against turns", 2, || {
+        assert!(hand_over(|_, handed| if handed { Poll::Ready(()) } else { Poll::Pending }) > 0);
+    });
+}
+
+/// What is handed to a task that claims it: the list of what is due is touched by that task only, and nothing is told twice.
+#[test]
+fn after_turn_against_a_claim() {
+    explore("whole: after_turn against a claim", 2, || {
+        let told = hand_over(|told, handed| {
+            if !handed {
+                return Poll::Pending;
+            }
+            TaskRef::claimed(told, 1);
+            Poll::Ready(())
+        });
+        assert!(told <= 1);
     });
 }

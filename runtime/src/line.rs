@@ -43,6 +43,7 @@ use crate::task::after::{self, AfterTurn, TaskRef};
 use crate::wait_list::{Locked, Lot};
 use std::fmt;
 use std::sync::Arc;
+use std::task::Waker;
 
 const BUSY: u64 = 1;
 const OWNED: u64 = 1 << 1;
@@ -95,12 +96,31 @@ impl State {
 pub(crate) struct Ask {
     permits: usize,
     number: u64,
-    /// Whose turn counts; `None`: a thread, which does nothing but wait.
-    task: Option<TaskRef>,
+    /// Whose turn counts.
+    who: Who,
     /// That turn has been.
     over: bool,
     /// In CONDITION: which.
     condition: u64,
+}
+
+/// Who stands behind a wait.
+#[derive(Default)]
+enum Who {
+    /// A thread, which does nothing but wait.
+    #[default]
+    Thread,
+    /// The task whose waker the wait has: one reference is enough.
+    Woken,
+    /// A task that polls the wait with another waker, that of a combinator, say.
+    Task(TaskRef),
+}
+
+impl Who {
+    /// Who polls a wait with `waker`.
+    fn polls(waker: &Waker) -> Self {
+        if TaskRef::is_woken_by(waker) { Self::Woken } else { TaskRef::current().map_or(Self::Thread, Self::Task) }
+    }
 }
 
 type LockedLine<'a> = Locked<'a, State, Ask, QUEUES>;
@@ -434,16 +454,19 @@ impl Line {
         if !take_free(&mut locked, permits) {
             return Err(locked);
         }
-        let armed = locked.offer(LINE, HANDED, |ask| {
-            let task = ask.task.take();
-            if let Some(task) = &task {
-                task.after_turn(Arc::clone(self) as Arc<dyn AfterTurn>, ask.number);
-            }
-            (task, ask.number)
-        });
+        let offered = locked.offer(LINE, HANDED, |ask| (std::mem::take(&mut ask.who), ask.number));
         let more = locked.waiting(LINE) > 0 && locked.free > 0;
         drop(locked);
-        let Some(((task, number), waker)) = armed else { return Ok(more) };
+        // It may claim it, or be dropped, already now. Then the turn that is told of below is of no interest any more.
+        let Some(((who, number), waker)) = offered else { return Ok(more) };
+        let (task, waker) = match who {
+            Who::Thread => (None, waker),
+            Who::Woken => (waker.map(TaskRef::of), None),
+            Who::Task(task) => (Some(task), waker),
+        };
+        if let Some(task) = &task {
+            task.after_turn(Arc::clone(self) as Arc<dyn AfterTurn>, number);
+        }
         if let Some(waker) = waker {
             waker.wake();
         }

@@ -85,22 +85,7 @@ impl<G, P: Default, const N: usize> Lot<G, P, N> {
     /// The lock is let go of after each small batch to call the wakers. So the caller has changed
     /// the state before, in such a way that nobody enters the queue any more.
     pub fn notify_all(&self, queue: usize) {
-        loop {
-            let mut wakers = [const { None::<Waker> }; BATCH];
-            let mut inner = self.inner.lock();
-            for slot in &mut wakers {
-                match inner.queues[queue].notify_front(|_| ()) {
-                    Some(((), waker)) => *slot = waker,
-                    None => break,
-                }
-            }
-            let finished = inner.queues[queue].is_empty();
-            drop(inner);
-            wakers.into_iter().flatten().for_each(Waker::wake);
-            if finished {
-                return;
-            }
-        }
+        self.lock().notify_all(queue);
     }
 }
 
@@ -149,6 +134,32 @@ impl<G, P: Default, const N: usize> Locked<'_, G, P, N> {
     /// As [`notify_first`](Self::notify_first), for a caller that notifies several: the waker is his to call, without the lock.
     pub fn take_first<R>(&mut self, queue: usize, hand: impl FnOnce(&mut P) -> R) -> Option<(R, Option<Waker>)> {
         self.inner.queues[queue].notify_front(hand)
+    }
+
+    /// As [`Lot::notify_all`], with the change of the state under this same lock.
+    pub fn notify_all(mut self, queue: usize) {
+        if self.waiting(queue) <= 1 {
+            // No batch, which takes longer to prepare than one to wake.
+            self.notify_first(queue, |_| ());
+            return;
+        }
+        let Locked { mut inner, lot, outgoing: _outgoing } = self;
+        loop {
+            let mut wakers = [const { None::<Waker> }; BATCH];
+            for slot in &mut wakers {
+                match inner.queues[queue].notify_front(|_| ()) {
+                    Some(((), waker)) => *slot = waker,
+                    None => break,
+                }
+            }
+            let finished = inner.queues[queue].is_empty();
+            drop(inner);
+            wakers.into_iter().flatten().for_each(Waker::wake);
+            if finished {
+                return;
+            }
+            inner = lot.inner.lock();
+        }
     }
 
     /// The payload of the first in `queue`.

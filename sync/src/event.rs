@@ -64,9 +64,8 @@ impl Event {
         // The flag changes under the lock: whoever has entered the queue with the flag unset is notified.
         let locked = self.lot.lock();
         let was_set = self.set.swap(true, Ordering::AcqRel);
-        drop(locked);
         if !was_set {
-            self.lot.notify_all(WAITERS);
+            locked.notify_all(WAITERS);
         }
     }
 

@@ -12,7 +12,6 @@ pub use guard::{MappedMutexGuard, MutexGuard, OwnedMutexGuard};
 use crate::thread;
 use std::cell::UnsafeCell;
 use std::fmt;
-use std::future::Future;
 use std::sync::Arc;
 use trioxide_runtime::TaskId;
 use trioxide_runtime::lowlevel;
@@ -147,9 +146,9 @@ impl<T: ?Sized> Mutex<T> {
     /// # Panics
     ///
     /// When polled outside a run.
-    pub fn lock(&self) -> impl Future<Output = Result<MutexGuard<'_, T>, Broken>> {
-        let acquire = self.acquire(Some("Mutex::lock"));
-        async move { Ok(MutexGuard::new(self, Owning::acquired(&self.permits, ALL, acquire.await?))) }
+    pub async fn lock(&self) -> Result<MutexGuard<'_, T>, Broken> {
+        let holder = self.acquire(Some("Mutex::lock")).await?;
+        Ok(MutexGuard::new(self, Owning::acquired(&self.permits, ALL, holder)))
     }
 
     /// As [`lock`](Self::lock), with a guard that keeps the mutex: it may go anywhere.

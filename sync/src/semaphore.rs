@@ -114,7 +114,8 @@ impl Semaphore {
     ///
     /// When polled outside a run.
     pub async fn acquire(&self) -> SemaphorePermit<'_> {
-        self.acquired(1, "Semaphore::acquire").await
+        unbroken(self.wait(1, Some("Semaphore::acquire")).await);
+        self.acquired(1)
     }
 
     /// Waits for so many permits at once: it has all of them, or none. Zero are had when nobody waits.
@@ -129,7 +130,8 @@ impl Semaphore {
     ///
     /// When polled outside a run, and if it wants more than [`MAX_PERMITS`](Self::MAX_PERMITS).
     pub async fn acquire_many(&self, permits: usize) -> SemaphorePermit<'_> {
-        self.acquired(permits, "Semaphore::acquire_many").await
+        unbroken(self.wait(permits, Some("Semaphore::acquire_many")).await);
+        self.acquired(permits)
     }
 
     /// As [`acquire`](Self::acquire), with a permit that keeps the semaphore: it may go anywhere.
@@ -193,7 +195,7 @@ impl Semaphore {
     /// In a task.
     pub fn blocking_acquire_many(&self, permits: usize) -> SemaphorePermit<'_> {
         unbroken(thread::wait("Semaphore::blocking_acquire_many", "Semaphore::acquire_many", self.wait(permits, None)));
-        SemaphorePermit { sharing: Sharing::acquired(self, permits) }
+        self.acquired(permits)
     }
 
     /// How many permits are free.
@@ -222,8 +224,7 @@ impl Semaphore {
         SemaphoreStatistics { available: now.free, total, tasks_waiting: now.waiting }
     }
 
-    async fn acquired(&self, permits: usize, operation: &'static str) -> SemaphorePermit<'_> {
-        unbroken(self.wait(permits, Some(operation)).await);
+    fn acquired(&self, permits: usize) -> SemaphorePermit<'_> {
         SemaphorePermit { sharing: Sharing::acquired(self, permits) }
     }
 

@@ -1,6 +1,6 @@
 //! The wait for permits.
 
-use super::{Ask, CONDITION, HANDED, LINE, Line, PASSED, Permits, QUEUES, Refusal, State, Want, holders, take};
+use super::{Ask, CONDITION, HANDED, LINE, Line, PASSED, Permits, QUEUES, Refusal, State, Want, Who, holders, take};
 use crate::context;
 use crate::line::Broken;
 use crate::task::after::{self, TaskRef};
@@ -107,7 +107,7 @@ impl Permits {
             Err(Refusal::WouldBlock) => {
                 let number = locked.next_number;
                 locked.next_number += 1;
-                let ask = Ask { permits: want.permits, number, task: TaskRef::current(), ..Ask::default() };
+                let ask = Ask { permits: want.permits, number, who: Who::polls(cx.waker()), ..Ask::default() };
                 waiter.enter(&mut locked, LINE, ask, cx.waker());
                 drop(locked);
                 context::note_held(line);
@@ -121,8 +121,7 @@ impl Permits {
         let line = self.line();
         let mut locked = line.lot.lock();
         self.busy(&mut locked);
-        let task = TaskRef::current();
-        let ask = Ask { permits: want.permits, task, condition, ..Ask::default() };
+        let ask = Ask { permits: want.permits, who: Who::polls(cx.waker()), condition, ..Ask::default() };
         waiter.enter(&mut locked, CONDITION, ask, cx.waker());
         (locked.free, locked.owner) = (want.permits, None);
         self.serve_and_settle(locked);
@@ -165,17 +164,21 @@ impl Permits {
         let mut locked = line.lot.lock();
         match waiter.queue(&locked) {
             Some(HANDED) => {
-                waiter.withdraw_from(&mut locked);
+                let ask = waiter.withdraw_from(&mut locked);
                 locked.owner = want.holder.or(locked.owner);
                 self.settle(&mut locked);
+                drop(locked);
+                if let Some(ask) = ask {
+                    TaskRef::claimed(line, ask.number);
+                }
                 Poll::Ready(Ok(()))
             }
             Some(PASSED) => {
                 // Its task was taken when it was handed what it did not claim.
-                let mut task = TaskRef::current();
+                let mut who = Who::polls(cx.waker());
                 let number = waiter.as_mut().renew(&mut locked, cx.waker(), |ask| {
                     ask.over = false;
-                    std::mem::swap(&mut ask.task, &mut task);
+                    std::mem::swap(&mut ask.who, &mut who);
                     ask.number
                 });
                 let number = number.expect("it waits, and the lock is held");
@@ -191,8 +194,7 @@ impl Permits {
             Some(_) => {
                 let replaced = waiter.renew(&mut locked, cx.waker(), |ask| {
                     // It may have moved to another task.
-                    let is_same = ask.task.as_ref().map_or(after::holder() == 0, TaskRef::is_current);
-                    if is_same { None } else { std::mem::replace(&mut ask.task, TaskRef::current()) }
+                    std::mem::replace(&mut ask.who, Who::polls(cx.waker()))
                 });
                 drop(locked);
                 drop(replaced);

@@ -1,7 +1,8 @@
 //! What wants to know that a task has had a turn: a hand-over that the task has not taken by then goes to somebody else.
 //!
 //! ```text
-//!  after_turn ─▶ armed ── the next turn begins ─▶ due ── it ends, or the task does ─▶ `turn_ended`, once
+//!  after_turn ─▶ armed ── the next turn begins ─▶ due ─┬─ it ends, or the task does ─▶ `turn_ended`, once
+//!                                                      └─ `claimed` in this turn ─▶ nobody is told
 //! ```
 //!
 //! A *turn* is a poll of the whole task. One that was under way when something was armed does not count: it may have passed the place already.
@@ -12,6 +13,7 @@
 //!   the task since its last turn began, which took what was armed before. So either the end finds what was armed, or the wake finds the task complete and says so: nothing is forgotten. A task that is alone at its end looks, too:
 //!   nobody can arm any more (`state` rule 5).
 //! - **A3** The lock is a leaf: nothing is called, nor dropped, under it.
+//! - **A4** What is due is touched by the holder of `RUNNING` only, in steps that call nothing.
 #![allow(unsafe_code)]
 
 use std::ptr;
@@ -19,9 +21,9 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::{Header, TaskId, waker};
-use crate::primitives::Mutex;
-use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed};
-use crate::primitives::atomic::{AtomicPtr, AtomicU32};
+use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicU32};
+use crate::primitives::{Mutex, UnsafeCell};
 use crate::{contain, context};
 
 /// What is told that a turn of a task has ended.
@@ -45,19 +47,37 @@ impl TaskRef {
         context::with_current_task(|header| Self(waker::waker(header)))
     }
 
+    /// The one that is being polled, if `waker` is what its own poll was called with: so a clone of that waker will do where a reference to the task is wanted, see [`of`](Self::of).
+    pub fn is_woken_by(waker: &Waker) -> bool {
+        context::with_current_task(|header| waker::is_of(waker, header)).unwrap_or(false)
+    }
+
+    /// The task that `waker`, for which [`is_woken_by`](Self::is_woken_by) has been true, belongs to.
+    ///
+    /// # Panics
+    ///
+    /// If it is the waker of something else.
+    pub fn of(waker: Waker) -> Self {
+        assert!(waker::is_any(&waker), "the waker of a task");
+        Self(waker)
+    }
+
     /// Its id.
     pub fn id(&self) -> TaskId {
         self.header().id
     }
 
-    /// Whether it is the one that is being polled.
-    pub fn is_current(&self) -> bool {
-        context::is_task(self.id())
-    }
-
     /// Has `what` told when the task has had a turn. The caller calls [`wake`](Self::wake) after that, without a lock.
     pub fn after_turn(&self, what: Arc<dyn AfterTurn>, number: u64) {
         self.header().after.arm(Armed { what, number });
+    }
+
+    /// In the poll of a task that was handed something: it has claimed it. What [`after_turn`](Self::after_turn) was called with for that, `what` and `number`, need not be told any more. (It may be told all
+    /// the same: if the turn that counts had not begun, or another task was handed it.)
+    pub fn claimed<T>(what: &Arc<T>, number: u64) {
+        let what = Arc::as_ptr(what).cast::<()>();
+        let found = context::with_current_task(|header| header.after.take(what, number));
+        drop(found);
     }
 
     /// Wakes the task. False if it has ended: then there is no turn to come, and the caller does what was to be done after it.
@@ -76,26 +96,63 @@ impl TaskRef {
 
 /// In the header of a task: what is armed, and how many locks it holds.
 pub(super) struct After {
-    list: AtomicPtr<Mutex<Vec<Armed>>>,
+    list: AtomicPtr<List>,
     /// Changed by the holder of `RUNNING` only.
     holds: AtomicU32,
 }
+
+struct List {
+    armed: Mutex<Several>,
+    /// Whether anything is armed; changed under the lock.
+    any: AtomicBool,
+    /// For the turn that is under way (A4).
+    due: UnsafeCell<Several>,
+}
+
+// SAFETY: what is due is touched by the holder of `RUNNING` only (A4), and may go to another thread with that.
+unsafe impl Sync for List {}
 
 struct Armed {
     what: Arc<dyn AfterTurn>,
     number: u64,
 }
 
-/// What is to be told at the end of the turn that has begun.
+/// In the order in which they came. Of more than one only where a task waits for several things at once, so the first takes no allocation.
+#[derive(Default)]
+struct Several {
+    first: Option<Armed>,
+    more: Vec<Armed>,
+}
+
+impl Several {
+    fn push(&mut self, armed: Armed) {
+        if self.first.is_none() && self.more.is_empty() {
+            self.first = Some(armed);
+        } else {
+            self.more.push(armed);
+        }
+    }
+
+    fn remove(&mut self, what: *const (), number: u64) -> Option<Armed> {
+        let is_it = |armed: &Armed| armed.number == number && ptr::eq(Arc::as_ptr(&armed.what).cast(), what);
+        if self.first.as_ref().is_some_and(is_it) {
+            return self.first.take();
+        }
+        let place = self.more.iter().position(is_it)?;
+        Some(self.more.remove(place))
+    }
+}
+
+/// What is to be told at the end of a turn.
 #[must_use]
-pub(super) struct Due(Vec<Armed>);
+pub(super) struct Due(Option<Several>);
 
 impl Due {
     /// The turn has ended.
     #[inline]
     pub(super) fn tell(self) {
-        if !self.0.is_empty() {
-            self.0.into_iter().for_each(Armed::tell);
+        if let Some(Several { first, more }) = self.0 {
+            first.into_iter().chain(more).for_each(Armed::tell);
         }
     }
 }
@@ -111,14 +168,37 @@ impl After {
         Self { list: AtomicPtr::new(ptr::null_mut()), holds: AtomicU32::new(0) }
     }
 
-    /// A turn begins, or the task has completed: what is armed becomes due.
+    /// A turn begins: what is armed becomes due. The caller holds `RUNNING`.
     #[inline]
-    pub(super) fn due(&self) -> Due {
-        Due(self.list().map_or_else(Vec::new, |list| std::mem::take(&mut *list.lock())))
+    pub(super) fn turn_begins(&self) {
+        if let Some(list) = self.list() {
+            list.make_due();
+        }
+    }
+
+    /// The turn ends, and with it perhaps the task: what is to be told then. The caller holds `RUNNING`.
+    #[inline]
+    pub(super) fn turn_ends(&self) -> Due {
+        Due(self.list().and_then(List::take_due))
+    }
+
+    /// The task has completed: there is no turn to come, so what is armed is told of. The caller held `RUNNING`, and nobody does after it.
+    #[inline]
+    pub(super) fn task_ended(&self) {
+        self.turn_begins();
+        self.turn_ends().tell();
+    }
+
+    /// What is due, if that is. The caller runs in the task, so it holds `RUNNING`.
+    fn take(&self, what: *const (), number: u64) -> Option<Armed> {
+        self.list()?.due.with_mut(|due| {
+            // SAFETY: A4.
+            unsafe { &mut *due }.remove(what, number)
+        })
     }
 
     #[inline]
-    fn list(&self) -> Option<&Mutex<Vec<Armed>>> {
+    fn list(&self) -> Option<&List> {
         // Acquire pairs with the exchange in `arm`. Whether it is seen in time is a matter of the state word (A2).
         // SAFETY: A1.
         unsafe { self.list.load(Acquire).as_ref() }
@@ -126,7 +206,7 @@ impl After {
 
     fn arm(&self, armed: Armed) {
         let list = self.list().unwrap_or_else(|| {
-            let made = Box::into_raw(Box::new(Mutex::new(Vec::new())));
+            let made = Box::into_raw(Box::new(List::new()));
             match self.list.compare_exchange(ptr::null_mut(), made, AcqRel, Acquire) {
                 // SAFETY: A1: it stays.
                 Ok(_) => unsafe { &*made },
@@ -139,7 +219,45 @@ impl After {
                 }
             }
         });
-        list.lock().push(armed);
+        let mut locked = list.armed.lock();
+        locked.push(armed);
+        // Release pairs with the acquire in `make_due`. Whether it is seen in time is a matter of the state word (A2).
+        list.any.store(true, Release);
+    }
+}
+
+impl List {
+    fn new() -> Self {
+        Self {
+            armed: Mutex::new(Several::default()),
+            any: AtomicBool::new(false),
+            due: UnsafeCell::new(Several::default()),
+        }
+    }
+
+    #[inline]
+    fn make_due(&self) {
+        if self.any.load(Acquire) {
+            let mut locked = self.armed.lock();
+            self.any.store(false, Relaxed);
+            let armed = std::mem::take(&mut *locked);
+            drop(locked);
+            self.due.with_mut(|due| {
+                // SAFETY: A4.
+                let due = unsafe { &mut *due };
+                debug_assert!(due.first.is_none() && due.more.is_empty(), "told at the end of each turn");
+                *due = armed;
+            });
+        }
+    }
+
+    #[inline]
+    fn take_due(&self) -> Option<Several> {
+        self.due.with_mut(|due| {
+            // SAFETY: A4.
+            let due = unsafe { &mut *due };
+            (due.first.is_some() || !due.more.is_empty()).then(|| std::mem::take(due))
+        })
     }
 }
 

@@ -211,7 +211,7 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Tur
         let waker = waker_ref(header);
         let mut cx = Context::from_waker(&waker);
         let mut deliver = !node.is_effective();
-        let due = header.after.due();
+        header.after.turn_begins();
         let outcome = loop {
             // SAFETY: `RUNNING` is ours (T4); the future never moves: it lies in the cell.
             let polled = catch_unwind(AssertUnwindSafe(|| unsafe { poll_future::<F, S>(task, &mut cx) }));
@@ -219,7 +219,7 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Tur
                 Ok(Poll::Ready(output)) => break Outcome::Output(output),
                 Err(panic) => break Outcome::Panic(panic),
                 Ok(Poll::Pending) if !is_cut(header, &cx) => {
-                    due.tell();
+                    header.after.turn_ends().tell();
                     if context::must_ask_again() {
                         let _ = header.state.notify(); // We hold `RUNNING`, so it is noted, and queues nothing.
                     }
@@ -234,6 +234,7 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Tur
                 Ok(Poll::Pending) => break Outcome::Cut,
             }
         };
+        let due = header.after.turn_ends();
         // SAFETY: `RUNNING` is ours, and the future has not been finished before.
         unsafe { finish::<F, S>(task, outcome, turn) };
         due.tell();
@@ -362,7 +363,7 @@ unsafe fn end_outside(task: NonNull<Header>, worker: Option<&Worker>, kept: Opti
     // SAFETY: the task's reference to itself (T1), given up once. It is in no list any more (`state` rule 5).
     unsafe {
         if header.state.is_alone() {
-            header.after.due().tell();
+            header.after.task_ended();
             free_with_output(task);
         } else if !header.state.complete_for_handle() {
             complete(task);
@@ -415,7 +416,7 @@ unsafe fn complete(task: NonNull<Header>) {
     // SAFETY: the reference keeps the task.
     let header = unsafe { task.as_ref() };
     let completed = header.state.complete();
-    header.after.due().tell();
+    header.after.task_ended();
     if !completed.has_handle {
         // SAFETY: without a handle the output is ours.
         unsafe { discard_output(task) };

@@ -19,6 +19,16 @@ pub(crate) fn waker(header: &Header) -> Waker {
     unsafe { Waker::new(std::ptr::from_ref(header).cast(), &VTABLE) }
 }
 
+/// Whether `waker` is one of that task.
+pub(crate) fn is_of(waker: &Waker, header: &Header) -> bool {
+    std::ptr::eq(waker.data().cast(), header) && is_any(waker)
+}
+
+/// Whether `waker` is one of a task.
+pub(crate) fn is_any(waker: &Waker) -> bool {
+    std::ptr::eq(waker.vtable(), &VTABLE)
+}
+
 /// A waker for the duration of a poll, which owns none.
 pub(crate) struct WakerRef<'a> {
     waker: ManuallyDrop<Waker>,
