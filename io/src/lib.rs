@@ -15,6 +15,7 @@
 //! | pipes, any descriptor | [`mod@pipe`], [`Async`] |
 //! | any stream, streams of your own | [`stream`] |
 //! | names | [`set_resolver`] |
+//! | other networks than the system's | [`network`] |
 //! | errors | [`Closed`], [`Busy`], [`TooLong`], [`ConnectError`] |
 //!
 //! # Two at once
@@ -44,6 +45,7 @@ pub mod fs;
 #[allow(unsafe_code)]
 pub mod hyper_rt;
 mod methods;
+pub mod network;
 #[cfg(unix)]
 pub mod pipe;
 #[cfg(unix)]

@@ -307,6 +307,30 @@ macro_rules! socket {
             }
         }
     };
+    (networked: $type:ident, $name:literal, $std:ty, $ready:expr) => {
+        /// Takes over a socket of std. Its options stay as they are, but it is made non-blocking.
+        ///
+        /// # Errors
+        /// The system's, if it cannot be made non-blocking or registered.
+        ///
+        /// # Panics
+        /// Outside a run.
+        pub fn from_std(socket: $std) -> io::Result<$type> {
+            socket.set_nonblocking(true)?;
+            let inner = Registered::new(concat!($name, "::from_std"), Socket::System(socket), $ready)?;
+            Ok($type { inner })
+        }
+
+        /// Gives the socket to std, blocking as std's are.
+        ///
+        /// # Errors
+        /// The system's; the socket is then closed. `Unsupported` on a [network](crate::network) that is not the system's.
+        pub fn into_std(self) -> io::Result<$std> {
+            let socket = self.inner.into_inner()?.into_system(concat!($name, "::into_std"))?;
+            socket.set_nonblocking(false)?;
+            Ok(socket)
+        }
+    };
     (std: $type:ident, $name:literal, $std:ty, $ready:expr) => {
         /// Takes over a socket of std. Its options stay as they are, but it is made non-blocking.
         ///

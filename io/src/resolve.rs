@@ -10,6 +10,7 @@ use std::sync::Arc;
 use trioxide_runtime::RunVar;
 
 use crate::addr::explain;
+use crate::network;
 
 type Found = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 
@@ -62,9 +63,10 @@ pub(crate) async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok(vec![(ip, port).into()]);
     }
-    let found = match RESOLVER.get() {
-        Some(Resolver(look_up)) => look_up(host.to_owned(), port).await,
-        None => {
+    let found = match (network::current(), RESOLVER.get()) {
+        (Some(network), _) => network.resolve(host, port).await,
+        (None, Some(Resolver(look_up))) => look_up(host.to_owned(), port).await,
+        (None, None) => {
             let host = host.to_owned();
             let look_up = move || Ok((&*host, port).to_socket_addrs()?.collect::<Vec<_>>());
             trioxide_runtime::blocking(look_up).await

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use crate::addr::{ToSocketAddrs, explain};
 use crate::methods::socket;
+use crate::network::{self, Datagrams, Readiness, Socket};
 use crate::reactor::{Direction, Done, Ready, Registered};
 use crate::wait::checkpoint;
 
@@ -27,7 +28,7 @@ use crate::wait::checkpoint;
 /// # }).unwrap();
 /// ```
 pub struct UdpSocket {
-    inner: Registered<net::UdpSocket>,
+    inner: Registered<Datagrams>,
 }
 
 impl UdpSocket {
@@ -45,18 +46,15 @@ impl UdpSocket {
         checkpoint("UdpSocket::bind").await;
         let mut failed = None;
         for address in addr.to_target().resolve().await? {
-            match net::UdpSocket::bind(address) {
-                Ok(socket) => {
-                    socket.set_nonblocking(true)?;
-                    return Ok(UdpSocket { inner: Registered::new("UdpSocket::bind", socket, Ready::BOTH)? });
-                }
+            match bind(address) {
+                Ok(inner) => return Ok(UdpSocket { inner }),
                 Err(error) => failed = Some(explain("listen on", address, error)),
             }
         }
         Err(failed.expect("`resolve` gives at least one address"))
     }
 
-    socket!(std: UdpSocket, "UdpSocket", net::UdpSocket, Ready::BOTH);
+    socket!(networked: UdpSocket, "UdpSocket", net::UdpSocket, Ready::BOTH);
 
     /// From now on messages go to, and are taken from, this one peer: the first of the addresses that the system accepts.
     /// Nothing is sent.
@@ -159,7 +157,7 @@ impl UdpSocket {
     /// # Errors
     /// `WouldBlock` if there is no room; the system's.
     pub fn try_send_to(&self, message: &[u8], to: SocketAddr) -> io::Result<usize> {
-        let op = |socket: &net::UdpSocket| socket.send_to(message, to).map(Done::more);
+        let op = |socket: &Datagrams| socket.send_to(message, to).map(Done::more);
         self.inner.try_io(Direction::Write, "UdpSocket::try_send_to", op)
     }
 
@@ -168,7 +166,7 @@ impl UdpSocket {
     /// # Errors
     /// `WouldBlock` if there is none; the system's.
     pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let op = |socket: &net::UdpSocket| socket.recv_from(buf).map(Done::more);
+        let op = |socket: &Datagrams| socket.recv_from(buf).map(Done::more);
         self.inner.try_io(Direction::Read, "UdpSocket::try_recv_from", op)
     }
 
@@ -177,7 +175,7 @@ impl UdpSocket {
     /// # Errors
     /// As [`send_to`](UdpSocket::send_to).
     pub fn poll_send_to(&self, cx: &mut Context<'_>, message: &[u8], to: SocketAddr) -> Poll<io::Result<usize>> {
-        let op = |socket: &net::UdpSocket| socket.send_to(message, to).map(Done::more);
+        let op = |socket: &Datagrams| socket.send_to(message, to).map(Done::more);
         self.inner.poll_io(cx, Direction::Write, "UdpSocket::poll_send_to", op)
     }
 
@@ -186,7 +184,7 @@ impl UdpSocket {
     /// # Errors
     /// As [`recv_from`](UdpSocket::recv_from).
     pub fn poll_recv_from(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
-        let op = |socket: &net::UdpSocket| socket.recv_from(buf).map(Done::more);
+        let op = |socket: &Datagrams| socket.recv_from(buf).map(Done::more);
         self.inner.poll_io(cx, Direction::Read, "UdpSocket::poll_recv_from", op)
     }
 
@@ -222,7 +220,7 @@ impl UdpSocket {
     /// # Errors
     /// The system's.
     pub fn set_broadcast(&self, allowed: bool) -> io::Result<()> {
-        self.inner.get().set_broadcast(allowed)
+        self.inner.get().system("UdpSocket::set_broadcast")?.set_broadcast(allowed)
     }
 
     /// Receives what is sent to a group, on the interface with this address (`UNSPECIFIED`: the system chooses).
@@ -230,7 +228,7 @@ impl UdpSocket {
     /// # Errors
     /// The system's.
     pub fn join_multicast_v4(&self, group: Ipv4Addr, interface: Ipv4Addr) -> io::Result<()> {
-        self.inner.get().join_multicast_v4(&group, &interface)
+        self.inner.get().system("UdpSocket::join_multicast_v4")?.join_multicast_v4(&group, &interface)
     }
 
     /// Receives what is sent to a group, on the interface with this index (0: the system chooses).
@@ -238,8 +236,19 @@ impl UdpSocket {
     /// # Errors
     /// The system's.
     pub fn join_multicast_v6(&self, group: Ipv6Addr, interface: u32) -> io::Result<()> {
-        self.inner.get().join_multicast_v6(&group, interface)
+        self.inner.get().system("UdpSocket::join_multicast_v6")?.join_multicast_v6(&group, interface)
     }
 }
 
 socket!(UdpSocket, net::UdpSocket);
+
+fn bind(address: SocketAddr) -> io::Result<Registered<Datagrams>> {
+    if let Some(network) = network::current() {
+        let readiness = Readiness::new(Ready::BOTH);
+        let socket = Socket::Network(network.bind(address, readiness.clone())?);
+        return Ok(Registered::without_descriptor(socket, readiness.into_source()));
+    }
+    let socket = net::UdpSocket::bind(address)?;
+    socket.set_nonblocking(true)?;
+    Registered::new("UdpSocket::bind", Socket::System(socket), Ready::BOTH)
+}

@@ -7,6 +7,7 @@
 //! - [`cancel_everywhere`]: a future, cancelled and dropped at each of its suspensions.
 //! - [`assert_checkpoints`], [`assert_no_checkpoints`]: whether something notices cancellation and yields.
 //! - [`Harness`]: what `#[trioxide::test]` is, with its [`Fixture`]s.
+//! - [`network`]: hosts, links and faults behind the sockets that the program uses anyhow.
 //! - [`stream`]: streams in memory, and suites that check streams.
 //! - [`on_each`], [`on_each_with_clock`]: the same test on one worker, on two, on more than there are cores.
 //! - [`CountDrops`], [`pending_once`]: what tests of cancellation need all the time.
@@ -27,6 +28,7 @@ mod checkpoints;
 mod clock;
 mod drops;
 mod harness;
+pub mod network;
 mod sequencer;
 pub mod simulate;
 pub mod stream;

@@ -47,6 +47,7 @@ mod table;
 pub(crate) use bytes::shut;
 pub(crate) use readiness::{Direction, Ready};
 pub(crate) use registered::{Done, Registered};
+pub(crate) use source::Source;
 
 use std::io;
 use std::sync::Arc;
@@ -57,7 +58,6 @@ use parking_lot::Mutex;
 use trioxide_runtime::lowlevel::{self, Driver};
 
 use crate::sys;
-use source::Source;
 use table::Table;
 
 /// The driver of a runtime that has opened a socket. Made by [`Reactor::current`].

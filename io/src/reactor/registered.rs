@@ -32,9 +32,15 @@ use crate::wait::checkpoint;
 pub(crate) struct Registered<T: sys::Handle> {
     /// `None` once `into_inner`, `close_now` or `drop` has taken it out.
     io: Option<T>,
-    key: usize,
     source: Arc<Source>,
+    /// `None`: no descriptor; it says by itself when it is ready.
+    home: Option<Home>,
+}
+
+/// Where a descriptor is registered.
+struct Home {
     reactor: Arc<Reactor>,
+    key: usize,
 }
 
 /// What an operation brought.
@@ -73,12 +79,18 @@ impl<T: sys::Handle> Registered<T> {
 
     /// Registers `io` beside `self`, with the same reactor.
     pub(crate) fn beside<U: sys::Handle>(&self, io: U, ready: Ready) -> io::Result<Registered<U>> {
-        Registered::with(self.reactor.clone(), io, ready)
+        let home = self.home.as_ref().expect("what the system has accepted stands beside a descriptor of its own");
+        Registered::with(home.reactor.clone(), io, ready)
+    }
+
+    /// What is no descriptor, and says by `source` when it is ready.
+    pub(crate) fn without_descriptor(io: T, source: Arc<Source>) -> Registered<T> {
+        Registered { io: Some(io), source, home: None }
     }
 
     fn with(reactor: Arc<Reactor>, io: T, ready: Ready) -> io::Result<Registered<T>> {
         let (key, source) = reactor.enter(&io, ready)?;
-        Ok(Registered { io: Some(io), key, source, reactor })
+        Ok(Registered { io: Some(io), source, home: Some(Home { reactor, key }) })
     }
 
     /// Operations come here only while this is not closed.
@@ -92,8 +104,10 @@ impl<T: sys::Handle> Registered<T> {
             .io
             .take()
             .expect("trioxide: the descriptor of what has been closed was asked for; ask before closing it");
-        self.reactor.remove(self.key);
-        self.reactor.selector.delete(&io)?;
+        if let Some(Home { reactor, key }) = &self.home {
+            reactor.remove(*key);
+            reactor.selector.delete(&io)?;
+        }
         Ok(io)
     }
 
@@ -145,10 +159,12 @@ impl<T: sys::Handle> Registered<T> {
     }
 
     fn let_go(&mut self) {
-        if let Some(io) = self.io.take() {
+        if let Some(io) = self.io.take()
+            && let Some(Home { reactor, key }) = &self.home
+        {
             // Out of the table first: from here on an event of this descriptor finds nothing.
-            self.reactor.remove(self.key);
-            self.reactor.selector.close(io);
+            reactor.remove(*key);
+            reactor.selector.close(io);
         }
     }
 
@@ -209,15 +225,18 @@ impl<T: sys::Handle> Registered<T> {
                     }
                 }
                 Look::NotYet => {
-                    self.reactor.check_current(operation)?;
+                    if let Some(home) = &self.home {
+                        home.reactor.check_current(operation)?;
+                    }
                     if *share == Share::Sole {
                         if !self.source.hold(direction) {
                             return Poll::Ready(Err(busy(operation)));
                         }
                         *share = Share::Holds;
                     }
-                    ready!(self.source.poll_ready(cx, direction, place, |wanted| {
-                        self.reactor.selector.arm(self.get(), self.key, wanted)
+                    ready!(self.source.poll_ready(cx, direction, place, |wanted| match &self.home {
+                        Some(home) => home.reactor.selector.arm(self.get(), home.key, wanted),
+                        None => Ok(()),
                     }))?
                 }
                 Look::Held => return Poll::Ready(Err(busy(operation))),

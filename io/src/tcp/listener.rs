@@ -8,6 +8,7 @@ use socket2::Domain;
 use super::TcpStream;
 use crate::addr::{ToSocketAddrs, explain};
 use crate::methods::socket;
+use crate::network::{self, Listener, Network, Readiness, Socket, StreamSocket};
 use crate::reactor::{Direction, Done, Ready, Registered};
 use crate::sys;
 use crate::wait::checkpoint;
@@ -30,7 +31,7 @@ const BACKLOG: i32 = 1024;
 /// # }
 /// ```
 pub struct TcpListener {
-    inner: Registered<net::TcpListener>,
+    inner: Registered<Listener>,
     /// Every connection has got `TCP_NODELAY` from this socket. (One that arrived before the option was set has not.)
     hands_down_nodelay: bool,
 }
@@ -83,7 +84,7 @@ impl TcpListener {
 
     fn new(operation: &'static str, listener: net::TcpListener, hands_down_nodelay: bool) -> io::Result<TcpListener> {
         // Taken for ready until the system says otherwise: a listener of std may have connections waiting.
-        let inner = Registered::new(operation, listener, Ready::READ)?;
+        let inner = Registered::new(operation, Socket::System(listener), Ready::READ)?;
         Ok(TcpListener { inner, hands_down_nodelay })
     }
 
@@ -103,14 +104,21 @@ impl TcpListener {
     /// A checkpoint. Cancelled: no connection has been taken; those that wait are there for the next call, and for
     /// other tasks that accept.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (stream, peer) = self.inner.io(Direction::Read, "TcpListener::accept", accept).await?;
+        let (accepted, peer) = self.inner.io(Direction::Read, "TcpListener::accept", accept).await?;
+        let stream = match accepted {
+            Accepted::BySystem(stream) => stream,
+            Accepted::ByNetwork(stream, readiness) => {
+                let inner = Registered::without_descriptor(Socket::Network(stream), readiness.into_source());
+                return Ok((TcpStream::registered(inner), peer));
+            }
+        };
         if !self.hands_down_nodelay {
             // It can fail when the peer is gone already; whoever reads finds that out.
             let _ = stream.set_nodelay(true);
         }
         // Its first bytes are often there already, and there is room for ours: both are tried without waiting
         // for an event.
-        let inner = self.inner.beside(stream, Ready::BOTH)?;
+        let inner = self.inner.beside(Socket::System(stream), Ready::BOTH)?;
         Ok((TcpStream::registered(inner), peer))
     }
 
@@ -125,9 +133,9 @@ impl TcpListener {
     /// Gives the listener to std, blocking as std's are.
     ///
     /// # Errors
-    /// The system's; nothing listens any more then.
+    /// The system's; nothing listens any more then. `Unsupported` on a [network](crate::network) that is not the system's.
     pub fn into_std(self) -> io::Result<net::TcpListener> {
-        let listener = self.inner.into_inner()?;
+        let listener = self.inner.into_inner()?.into_system("TcpListener::into_std")?;
         listener.set_nonblocking(false)?;
         Ok(listener)
     }
@@ -188,13 +196,25 @@ impl ListenOptions {
         checkpoint(OPERATION).await;
         let mut failed = None;
         for address in addr.to_target().resolve().await? {
-            match listen(address, self) {
-                Ok(listener) => return TcpListener::new(OPERATION, listener, sys::NODELAY_IS_HANDED_DOWN),
+            let listening = match network::current() {
+                Some(network) => listen_on(&*network, address, self),
+                None => listen(address, self)
+                    .and_then(|listener| TcpListener::new(OPERATION, listener, sys::NODELAY_IS_HANDED_DOWN)),
+            };
+            match listening {
+                Ok(listener) => return Ok(listener),
                 Err(error) => failed = Some(explain("listen on", address, error)),
             }
         }
         Err(failed.expect("`resolve` gives at least one address"))
     }
+}
+
+fn listen_on(network: &dyn Network, address: SocketAddr, options: &ListenOptions) -> io::Result<TcpListener> {
+    let readiness = Readiness::new(Ready::READ);
+    let socket = Socket::Network(network.listen(address, options.backlog as u32, readiness.clone())?);
+    let inner = Registered::without_descriptor(socket, readiness.into_source());
+    Ok(TcpListener { inner, hands_down_nodelay: true })
 }
 
 fn listen(address: SocketAddr, options: &ListenOptions) -> io::Result<net::TcpListener> {
@@ -219,10 +239,24 @@ fn listen(address: SocketAddr, options: &ListenOptions) -> io::Result<net::TcpLi
     Ok(socket.into())
 }
 
-fn accept(listener: &net::TcpListener) -> io::Result<Done<(net::TcpStream, SocketAddr)>> {
+/// A connection, and what it takes to make a stream of it.
+enum Accepted {
+    BySystem(net::TcpStream),
+    ByNetwork(Box<dyn StreamSocket>, Readiness),
+}
+
+fn accept(listener: &Listener) -> io::Result<Done<(Accepted, SocketAddr)>> {
+    let listener = match listener {
+        Socket::System(listener) => listener,
+        Socket::Network(listener) => {
+            let readiness = Readiness::new(Ready::BOTH);
+            let (stream, peer) = listener.accept(readiness.clone())?;
+            return Ok(Done::more((Accepted::ByNetwork(stream, readiness), peer)));
+        }
+    };
     loop {
         match sys::accept(listener) {
-            Ok(accepted) => return Ok(Done::more(accepted)),
+            Ok((stream, peer)) => return Ok(Done::more((Accepted::BySystem(stream), peer))),
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => return Err(error),
         }

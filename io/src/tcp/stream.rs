@@ -10,6 +10,7 @@ use socket2::{Domain, SockRef, TcpKeepalive};
 use super::split::{self, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::addr::{ToSocketAddrs, explain};
 use crate::methods::{closing, reading, socket, writing};
+use crate::network::{self, Readiness, Socket, Stream};
 use crate::reactor::{Direction, Done, Ready, Registered, shut};
 use crate::sys;
 use crate::wait::checkpoint;
@@ -38,7 +39,7 @@ use crate::wait::checkpoint;
 /// # }
 /// ```
 pub struct TcpStream {
-    inner: Registered<net::TcpStream>,
+    inner: Registered<Stream>,
 }
 
 impl TcpStream {
@@ -70,9 +71,9 @@ impl TcpStream {
         connect(local, address).await
     }
 
-    socket!(std: TcpStream, "TcpStream", net::TcpStream, Ready::BOTH);
+    socket!(networked: TcpStream, "TcpStream", net::TcpStream, Ready::BOTH);
 
-    pub(super) fn registered(inner: Registered<net::TcpStream>) -> TcpStream {
+    pub(super) fn registered(inner: Registered<Stream>) -> TcpStream {
         TcpStream { inner }
     }
 
@@ -102,7 +103,7 @@ impl TcpStream {
     /// # Errors
     /// The system's.
     pub fn nodelay(&self) -> io::Result<bool> {
-        self.inner.get().nodelay()
+        self.inner.get().option(|socket| socket.nodelay(), |options| options.nodelay)
     }
 
     /// Says whether small writes are sent at once (`TCP_NODELAY`, on unless this turns it off) or collected.
@@ -110,7 +111,7 @@ impl TcpStream {
     /// # Errors
     /// The system's.
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.inner.get().set_nodelay(nodelay)
+        self.inner.get().option(|socket| socket.set_nodelay(nodelay), |options| options.nodelay = nodelay)
     }
 
     /// Reads what is there, at most `buf.len()` bytes, and leaves it where it is; waits if there is nothing.
@@ -133,11 +134,11 @@ impl TcpStream {
     /// # Errors
     /// The system's.
     pub fn set_keepalive(&self, silence: Option<Duration>) -> io::Result<()> {
-        let socket = SockRef::from(self.inner.get());
-        match silence {
-            Some(silence) => socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(silence)),
-            None => socket.set_keepalive(false),
-        }
+        let system = |socket: &net::TcpStream| match silence {
+            Some(silence) => SockRef::from(socket).set_tcp_keepalive(&TcpKeepalive::new().with_time(silence)),
+            None => SockRef::from(socket).set_keepalive(false),
+        };
+        self.inner.get().option(system, |options| options.keepalive = silence.is_some())
     }
 
     /// Whether the system asks a silent peer if it is still there.
@@ -145,7 +146,7 @@ impl TcpStream {
     /// # Errors
     /// The system's.
     pub fn keepalive(&self) -> io::Result<bool> {
-        SockRef::from(self.inner.get()).keepalive()
+        self.inner.get().option(|socket| SockRef::from(socket).keepalive(), |options| options.keepalive)
     }
 
     /// What becomes of bytes that the peer has not taken yet when the connection is closed. `None`, as from the start: the
@@ -159,7 +160,7 @@ impl TcpStream {
             let text = "trioxide: `TcpStream::set_linger` with a time would block a worker when the stream is dropped; use zero for a reset, or `finish` and read until the end";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
-        SockRef::from(self.inner.get()).set_linger(linger)
+        self.inner.get().option(|socket| SockRef::from(socket).set_linger(linger), |options| options.linger = linger)
     }
 
     /// What [`set_linger`](TcpStream::set_linger) has set.
@@ -167,7 +168,7 @@ impl TcpStream {
     /// # Errors
     /// The system's.
     pub fn linger(&self) -> io::Result<Option<Duration>> {
-        SockRef::from(self.inner.get()).linger()
+        self.inner.get().option(|socket| SockRef::from(socket).linger(), |options| options.linger)
     }
 
     /// Two halves that borrow the stream: one reads, one writes, in two futures of one task.
@@ -193,7 +194,7 @@ impl TcpStream {
         buf: &mut [std::mem::MaybeUninit<u8>],
     ) -> Poll<io::Result<usize>> {
         self.inner.poll_io(cx, Direction::Read, "TcpStream::read", |stream| {
-            let count = socket2::SockRef::from(stream).recv(buf)?;
+            let count = stream.receive_uninit(buf)?;
             Ok(Done::bytes(count, buf.len()))
         })
     }
@@ -204,6 +205,20 @@ socket!(TcpStream, net::TcpStream);
 const CONNECT: &str = "TcpStream::connect";
 
 async fn connect(local: Option<IpAddr>, address: SocketAddr) -> io::Result<TcpStream> {
+    let inner = match network::current() {
+        Some(network) => {
+            let readiness = Readiness::new(Ready::NONE);
+            let socket = Socket::Network(network.connect(local, address, readiness.clone())?);
+            Registered::without_descriptor(socket, readiness.into_source())
+        }
+        None => begin(local, address)?,
+    };
+    inner.io(Direction::Write, CONNECT, is_connected).await?;
+    Ok(TcpStream { inner })
+}
+
+/// Begins to connect by the system.
+fn begin(local: Option<IpAddr>, address: SocketAddr) -> io::Result<Registered<Stream>> {
     let socket = sys::socket(Domain::for_address(address))?;
     socket.set_tcp_nodelay(true)?;
     if let Some(local) = local {
@@ -215,9 +230,7 @@ async fn connect(local: Option<IpAddr>, address: SocketAddr) -> io::Result<TcpSt
         Err(error) => return Err(error),
     }
     // Registered only now: epoll reports a socket that has not begun to connect as hung up.
-    let inner = Registered::new(CONNECT, net::TcpStream::from(socket), Ready::NONE)?;
-    inner.io(Direction::Write, CONNECT, is_connected).await?;
-    Ok(TcpStream { inner })
+    Registered::new(CONNECT, Socket::System(socket.into()), Ready::NONE)
 }
 
 /// Whether the connection is being made. (On Unix "would block" is a refusal: no local port is free.)
@@ -230,7 +243,11 @@ fn is_under_way(error: &io::Error) -> bool {
 }
 
 /// "Writable" means that connecting has ended, well or not.
-fn is_connected(stream: &net::TcpStream) -> io::Result<Done<()>> {
+fn is_connected(stream: &Stream) -> io::Result<Done<()>> {
+    let stream = match stream {
+        Socket::System(stream) => stream,
+        Socket::Network(stream) => return stream.connected().map(Done::more),
+    };
     if let Some(error) = stream.take_error()? {
         return Err(error);
     }

@@ -1,0 +1,595 @@
+//! Connections.
+//!
+//! ```text
+//! end One ── way of One: segments, oldest first ──▶ received by Other
+//! end Other ── way of Other ──▶ received by One
+//! ```
+//!
+//! A way has at most one event, for its oldest segment: what comes later cannot arrive before. A segment that meets a cut, or is lost by chance, stays
+//! the oldest, and is tried again later and later, until the sender gives up. When the way back is cut the segment arrives, but the sender does not
+//! hear of it and goes on trying.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::time::{Duration, Instant};
+
+use trioxide_io::network::{Readiness, StreamOptions};
+
+use super::world::{Event, EventId, HostId, World, listening_at};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ConnectionId(u64);
+
+/// Who has connected, and who has accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    One,
+    Other,
+}
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    ends: [EndState; 2],
+    ways: [Way; 2],
+    /// When trying to connect ends, as long as it goes on.
+    timeout: Option<EventId>,
+}
+
+#[derive(Debug)]
+pub(super) struct EndState {
+    pub(super) host: HostId,
+    pub(super) address: SocketAddr,
+    /// Of the socket; none while nobody has accepted it, and after it was dropped.
+    pub(super) readiness: Option<Readiness>,
+    step: Step,
+    /// What the next operations are told, once what was received has been read.
+    error: Option<io::ErrorKind>,
+    received: VecDeque<u8>,
+    /// The peer sends no more.
+    peer_ended: bool,
+    /// Nothing more is read, or sent.
+    is_shut: [bool; 2],
+    pub(super) options: StreamOptions,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Connecting,
+    Open,
+    /// Its host knows nothing of it (any more).
+    Gone,
+}
+
+#[derive(Debug, Default)]
+struct Way {
+    segments: VecDeque<Segment>,
+    /// Bytes in `segments`.
+    bytes: usize,
+    last_arrival: Option<Instant>,
+    /// Since when the oldest segment has been tried in vain, and how long the last pause was.
+    trying: Option<(Instant, Duration)>,
+    /// When the oldest segment is looked at.
+    event: Option<EventId>,
+}
+
+#[derive(Debug)]
+struct Segment {
+    arrival: Instant,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    Hello,
+    Welcome,
+    Refusal,
+    Bytes(Vec<u8>),
+    /// So many bytes have arrived, and the sender does not know it yet.
+    Unheard(usize),
+    End,
+    Reset,
+}
+
+/// A connection that was taken from a listener.
+pub(super) struct Accepted {
+    pub(super) id: ConnectionId,
+    pub(super) local: SocketAddr,
+    pub(super) peer: SocketAddr,
+}
+
+/// What became of a segment.
+enum Fate {
+    Arrived,
+    /// It has to be tried again.
+    Lost,
+    /// It has arrived, and the answer has not.
+    Unheard(usize),
+}
+
+impl End {
+    fn peer(self) -> End {
+        match self {
+            End::One => End::Other,
+            End::Other => End::One,
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl Connection {
+    pub(super) fn end(&mut self, end: End) -> &mut EndState {
+        &mut self.ends[end.index()]
+    }
+
+    fn way(&mut self, from: End) -> &mut Way {
+        &mut self.ways[from.index()]
+    }
+
+    fn hosts(&self, from: End) -> (HostId, HostId) {
+        (self.ends[from.index()].host, self.ends[from.peer().index()].host)
+    }
+
+    /// Bytes that are on their way or not read yet.
+    fn used(&self, from: End) -> usize {
+        self.ways[from.index()].bytes + self.ends[from.peer().index()].received.len()
+    }
+
+    fn is_over(&self) -> bool {
+        let is_gone = |end: &EndState| end.step == Step::Gone && end.readiness.is_none();
+        self.ends.iter().all(is_gone) && self.ways.iter().all(|way| way.segments.is_empty())
+    }
+}
+
+impl EndState {
+    fn new(host: HostId, address: SocketAddr, step: Step, readiness: Option<Readiness>) -> EndState {
+        EndState {
+            host,
+            address,
+            readiness,
+            step,
+            error: None,
+            received: VecDeque::new(),
+            peer_ended: false,
+            is_shut: [false; 2],
+            options: StreamOptions::default(),
+        }
+    }
+}
+
+/// What sockets ask for.
+impl World {
+    pub(super) fn connect(
+        &mut self,
+        host: HostId,
+        local: Option<std::net::IpAddr>,
+        to: SocketAddr,
+        readiness: Readiness,
+    ) -> io::Result<(ConnectionId, SocketAddr)> {
+        let peer = self.owner(host, to.ip()).ok_or(io::ErrorKind::HostUnreachable)?;
+        let address = self.source_address(host, local, to.ip())?;
+        let id = ConnectionId(self.next_connection);
+        self.next_connection += 1;
+        let ends = [
+            EndState::new(host, address, Step::Connecting, Some(readiness)),
+            EndState::new(peer, to, Step::Gone, None),
+        ];
+        let give_up = self.link(host, peer).give_up;
+        let timeout = Some(self.at(self.now() + give_up, Event::ConnectTimeout(id)));
+        self.connections.insert(id, Connection { ends, ways: Default::default(), timeout });
+        self.push(id, End::One, What::Hello);
+        Ok((id, address))
+    }
+
+    pub(super) fn is_connected(&mut self, id: ConnectionId) -> io::Result<()> {
+        let end = self.end_of(id, End::One)?;
+        match (end.error, end.step) {
+            (Some(error), _) => Err(error.into()),
+            (None, Step::Connecting) => Err(io::ErrorKind::WouldBlock.into()),
+            (None, _) => Ok(()),
+        }
+    }
+
+    pub(super) fn receive(&mut self, id: ConnectionId, at: End, buf: &mut [u8], peek: bool) -> io::Result<usize> {
+        let end = self.end_of(id, at)?;
+        if end.received.is_empty() {
+            return match end.error {
+                Some(error) => Err(error.into()),
+                None if end.peer_ended || end.is_shut[0] => Ok(0),
+                None => Err(io::ErrorKind::WouldBlock.into()),
+            };
+        }
+        let count = buf.len().min(end.received.len());
+        for (to, byte) in buf.iter_mut().zip(&end.received) {
+            *to = *byte;
+        }
+        if !peek {
+            end.received.drain(..count);
+            // A short read is taken for the last for now, so what comes after it has to be said again.
+            let readiness = (end.error.is_some() || end.peer_ended).then(|| end.readiness.clone());
+            self.readable(readiness.flatten().as_ref());
+            self.room_was_made(id, at.peer());
+        }
+        Ok(count)
+    }
+
+    /// The writer may have waited for it.
+    fn room_was_made(&mut self, id: ConnectionId, writer: End) {
+        let readiness = self.connections.get_mut(&id).and_then(|connection| connection.end(writer).readiness.clone());
+        self.writable(readiness.as_ref());
+    }
+
+    pub(super) fn send(&mut self, id: ConnectionId, from: End, buf: &[u8]) -> io::Result<usize> {
+        let end = self.end_of(id, from)?;
+        if let Some(error) = end.error {
+            return Err(error.into());
+        }
+        if end.is_shut[1] {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let (host, peer) = self.connections[&id].hosts(from);
+        let room = self.link(host, peer).buffer.saturating_sub(self.connections[&id].used(from));
+        let count = buf.len().min(room);
+        self.statistics.stalled += u64::from(count < buf.len());
+        if room == 0 && !buf.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if count > 0 {
+            self.push(id, from, What::Bytes(buf[..count].to_vec()));
+        }
+        Ok(count)
+    }
+
+    pub(super) fn shutdown(&mut self, id: ConnectionId, at: End, how: Shutdown) -> io::Result<()> {
+        let end = self.end_of(id, at)?;
+        if end.error.is_some() {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        let [mut reading, mut writing] = [false; 2];
+        if how != Shutdown::Write {
+            reading = !std::mem::replace(&mut end.is_shut[0], true);
+        }
+        if how != Shutdown::Read {
+            writing = !std::mem::replace(&mut end.is_shut[1], true);
+        }
+        let readiness = end.readiness.clone();
+        if reading {
+            self.readable(readiness.as_ref());
+        }
+        if writing {
+            self.push(id, at, What::End);
+        }
+        Ok(())
+    }
+
+    /// The socket of an end was dropped.
+    pub(super) fn close(&mut self, id: ConnectionId, at: End) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let end = connection.end(at);
+        end.readiness = None;
+        let step = std::mem::replace(&mut end.step, Step::Gone);
+        let is_rude = !end.received.is_empty() || end.options.linger == Some(Duration::ZERO);
+        let has_ended = end.is_shut[1];
+        end.received.clear();
+        let error = end.error;
+        if at == End::One {
+            self.stop_timeout(id);
+        }
+        if error.is_none() && step != Step::Gone {
+            match is_rude {
+                true => self.push(id, at, What::Reset),
+                false if !has_ended => self.push(id, at, What::End),
+                false => {}
+            }
+        }
+        self.forget_if_over(id);
+    }
+
+    /// An end that its host still knows; an error for one that it does not.
+    pub(super) fn end_of(&mut self, id: ConnectionId, end: End) -> io::Result<&mut EndState> {
+        match self.connections.get_mut(&id) {
+            Some(connection) => Ok(connection.end(end)),
+            None => Err(io::ErrorKind::ConnectionAborted.into()),
+        }
+    }
+
+    /// A listener is gone, and with it those who wait there.
+    pub(super) fn turn_away(&mut self, waiting: VecDeque<ConnectionId>) {
+        for id in waiting {
+            let Some(connection) = self.connections.get_mut(&id) else { continue };
+            let other = connection.end(End::Other);
+            if std::mem::replace(&mut other.step, Step::Gone) == Step::Open {
+                self.push(id, End::Other, What::Reset);
+            }
+        }
+    }
+
+    /// Takes the next connection of a listener.
+    pub(super) fn accept(&mut self, host: HostId, listener: SocketAddr, readiness: Readiness) -> io::Result<Accepted> {
+        loop {
+            let waiting = self.state(host).listeners.get_mut(&listener).ok_or(io::ErrorKind::ConnectionAborted)?;
+            let id = waiting.waiting.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
+            // It may have gone before it was accepted.
+            let Some(connection) = self.connections.get_mut(&id).filter(|it| it.ends[1].step == Step::Open) else {
+                continue;
+            };
+            connection.end(End::Other).readiness = Some(readiness);
+            return Ok(Accepted { id, local: connection.ends[1].address, peer: connection.ends[0].address });
+        }
+    }
+}
+
+/// What happens on the way.
+impl World {
+    fn push(&mut self, id: ConnectionId, from: End, what: What) {
+        let (host, peer) = self.connections[&id].hosts(from);
+        let bytes = what.bytes();
+        // 40 bytes of headers.
+        let mut arrival = self.arrival(host, peer, bytes + 40);
+        let way = self.connections.get_mut(&id).expect("it was there above").way(from);
+        if let Some(last) = way.last_arrival {
+            arrival = arrival.max(last);
+        }
+        way.last_arrival = Some(arrival);
+        way.bytes += bytes;
+        let is_oldest = way.segments.is_empty();
+        way.segments.push_back(Segment { arrival, what });
+        if is_oldest {
+            self.look_at(arrival, id, from);
+        }
+    }
+
+    /// Looks at the oldest segment of a way at this time, and at no other.
+    fn look_at(&mut self, time: Instant, id: ConnectionId, from: End) {
+        let event = self.at(time, Event::Segment(id, from));
+        let way = self.connections.get_mut(&id).expect("it has segments").way(from);
+        let before = way.event.replace(event);
+        self.call_off(before);
+    }
+
+    pub(super) fn deliver_segments(&mut self, id: ConnectionId, from: End, now: Instant) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.way(from).event = None;
+        }
+        loop {
+            let Some(connection) = self.connections.get_mut(&id) else { return };
+            let way = connection.way(from);
+            let Some(oldest) = way.segments.front() else { return self.forget_if_over(id) };
+            if oldest.arrival > now {
+                let time = oldest.arrival;
+                return self.look_at(time, id, from);
+            }
+            let segment = way.segments.pop_front().expect("it is there");
+            way.bytes -= segment.what.bytes();
+            let what = segment.what;
+            match self.deliver(id, from, &what) {
+                Fate::Arrived => {
+                    if let Some(connection) = self.connections.get_mut(&id) {
+                        connection.way(from).trying = None;
+                    }
+                }
+                Fate::Lost => return self.try_again(id, from, what, now),
+                Fate::Unheard(bytes) => return self.try_again(id, from, What::Unheard(bytes), now),
+            }
+        }
+    }
+
+    fn try_again(&mut self, id: ConnectionId, from: End, what: What, now: Instant) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        let (host, peer) = connection.hosts(from);
+        let (first, give_up) = (self.link(host, peer).first_retry(), self.link(host, peer).give_up);
+        let way = self.connections.get_mut(&id).expect("it was there above").way(from);
+        let (since, pause) = way.trying.map_or((now, first), |(since, pause)| (since, (pause * 2).min(LONGEST_RETRY)));
+        if now - since >= give_up {
+            self.statistics.timed_out += 1;
+            self.fail(id, from, io::ErrorKind::TimedOut);
+            return;
+        }
+        way.trying = Some((since, pause));
+        way.bytes += what.bytes();
+        let arrival = now + pause.min(since + give_up - now).max(Duration::from_nanos(1));
+        way.segments.push_front(Segment { arrival, what });
+        self.look_at(arrival, id, from);
+    }
+
+    fn deliver(&mut self, id: ConnectionId, from: End, what: &What) -> Fate {
+        let (host, peer) = self.connections[&id].hosts(from);
+        if host != peer {
+            let unheard = matches!(what, What::Unheard(_));
+            if !unheard && self.is_cut(host, peer) {
+                self.statistics.cut += 1;
+                return Fate::Lost;
+            }
+            let (loss, resets) = (self.link(host, peer).loss, self.link(host, peer).resets);
+            if self.chance.happens(loss) {
+                self.statistics.retransmitted += 1;
+                return Fate::Lost;
+            }
+            if self.chance.happens(resets) {
+                self.statistics.resets += 1;
+                self.fail(id, End::One, io::ErrorKind::ConnectionReset);
+                self.fail(id, End::Other, io::ErrorKind::ConnectionReset);
+                return Fate::Arrived;
+            }
+        }
+        if !self.hosts[peer.0].has_power {
+            return Fate::Lost;
+        }
+        if let What::Hello = what {
+            return self.greet(id);
+        }
+        self.arrive(id, from, what);
+        let bytes = match what {
+            What::Bytes(bytes) => bytes.len(),
+            What::Unheard(bytes) => *bytes,
+            _ => 0,
+        };
+        // Greetings have answers of their own, and an end is not waited for.
+        if bytes > 0 && host != peer && self.is_cut(peer, host) && self.connections.contains_key(&id) {
+            self.statistics.cut += 1;
+            return Fate::Unheard(bytes);
+        }
+        if bytes > 0 && matches!(what, What::Unheard(_)) {
+            self.room_was_made(id, from);
+        }
+        Fate::Arrived
+    }
+
+    fn arrive(&mut self, id: ConnectionId, from: End, what: &What) {
+        let to = from.peer();
+        let end = self.connections.get_mut(&id).expect("a segment of it arrives").end(to);
+        if end.step == Step::Gone {
+            match what {
+                // It has closed, or its host was started anew: whoever sends is told so.
+                What::Bytes(_) => {
+                    self.statistics.unknown += 1;
+                    self.push(id, to, What::Reset);
+                }
+                What::Welcome => self.push(id, to, What::Reset),
+                _ => {}
+            }
+            if matches!(what, What::End | What::Reset | What::Refusal) {
+                self.forget_if_over(id);
+            }
+            return;
+        }
+        let readiness = end.readiness.clone();
+        match what {
+            What::Welcome => {
+                end.step = Step::Open;
+                self.statistics.connections += 1;
+                self.stop_timeout(id);
+                self.writable(readiness.as_ref());
+            }
+            What::Refusal => self.fail(id, to, io::ErrorKind::ConnectionRefused),
+            What::Bytes(bytes) => {
+                // Who reads no more takes it, and throws it away.
+                if !end.is_shut[0] {
+                    end.received.extend(bytes);
+                }
+                self.statistics.bytes += bytes.len() as u64;
+                self.readable(readiness.as_ref());
+            }
+            What::End => {
+                end.peer_ended = true;
+                self.readable(readiness.as_ref());
+            }
+            What::Reset => self.fail(id, to, io::ErrorKind::ConnectionReset),
+            What::Hello | What::Unheard(_) => {}
+        }
+    }
+
+    /// Somebody wants to connect.
+    fn greet(&mut self, id: ConnectionId) -> Fate {
+        let other = &self.connections[&id].ends[1];
+        let (host, address) = (other.host, other.address);
+        let state = &self.hosts[host.0];
+        let Some(place) = listening_at(&state.listeners, address) else {
+            self.statistics.refused += 1;
+            self.push(id, End::Other, What::Refusal);
+            return Fate::Arrived;
+        };
+        let listening = self.state(host).listeners.get_mut(&place).expect("it was found above");
+        if listening.waiting.len() >= listening.backlog {
+            // Nothing is answered, and so it is sent again.
+            self.statistics.backlogged += 1;
+            return Fate::Lost;
+        }
+        listening.waiting.push_back(id);
+        let readiness = listening.readiness.clone();
+        self.connections.get_mut(&id).expect("it greets").end(End::Other).step = Step::Open;
+        self.readable(Some(&readiness));
+        self.push(id, End::Other, What::Welcome);
+        Fate::Arrived
+    }
+
+    pub(super) fn connect_timed_out(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        if connection.end(End::One).step == Step::Connecting && connection.end(End::One).error.is_none() {
+            self.statistics.timed_out += 1;
+            self.fail(id, End::One, io::ErrorKind::TimedOut);
+        }
+    }
+
+    /// From now on this end is of no use, and its user is told why. What it has received can still be read.
+    fn fail(&mut self, id: ConnectionId, end: End, error: io::ErrorKind) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let before = std::mem::take(connection.way(end));
+        let state = connection.end(end);
+        state.error.get_or_insert(error);
+        state.step = Step::Gone;
+        let readiness = state.readiness.clone();
+        self.call_off(before.event);
+        if end == End::One {
+            self.stop_timeout(id);
+        }
+        self.readable(readiness.as_ref());
+        self.writable(readiness.as_ref());
+        self.forget_if_over(id);
+    }
+
+    fn stop_timeout(&mut self, id: ConnectionId) {
+        let timeout = self.connections.get_mut(&id).and_then(|connection| connection.timeout.take());
+        self.call_off(timeout);
+    }
+
+    fn forget_if_over(&mut self, id: ConnectionId) {
+        if self.connections.get(&id).is_some_and(Connection::is_over) {
+            self.connections.remove(&id);
+        }
+    }
+
+    /// Resets all connections between two hosts.
+    pub(super) fn reset_between(&mut self, hosts: [HostId; 2]) -> usize {
+        let between = |connection: &Connection| {
+            let (one, other) = connection.hosts(End::One);
+            [one, other] == hosts || [other, one] == hosts
+        };
+        let is_open = |connection: &Connection| connection.ends.iter().any(|end| end.step == Step::Open);
+        let found = self.connections.iter().filter(|(_, connection)| between(connection) && is_open(connection));
+        let found: Vec<_> = found.map(|(id, _)| *id).collect();
+        for id in &found {
+            self.fail(*id, End::One, io::ErrorKind::ConnectionReset);
+            self.fail(*id, End::Other, io::ErrorKind::ConnectionReset);
+        }
+        self.statistics.resets += found.len() as u64;
+        found.len()
+    }
+
+    /// A host has crashed: its ends are gone. `silently`: nobody is told.
+    pub(super) fn abandon(&mut self, host: HostId, silently: bool) {
+        let ids: Vec<_> = self.connections.keys().copied().collect();
+        for (id, end) in ids.into_iter().flat_map(|id| [(id, End::One), (id, End::Other)]) {
+            let Some(connection) = self.connections.get_mut(&id) else { continue };
+            let peer_is_open = connection.ends[end.peer().index()].step == Step::Open;
+            let state = connection.end(end);
+            if state.host != host || state.step == Step::Gone {
+                continue;
+            }
+            let was_open = state.step == Step::Open;
+            self.fail(id, end, io::ErrorKind::ConnectionAborted);
+            if !self.connections.contains_key(&id) || !was_open {
+                continue;
+            }
+            match silently {
+                true => self.statistics.half_open += u64::from(peer_is_open),
+                false => self.push(id, end, What::Reset),
+            }
+        }
+    }
+}
+
+const LONGEST_RETRY: Duration = Duration::from_secs(5);
+
+impl What {
+    fn bytes(&self) -> usize {
+        match self {
+            What::Bytes(bytes) => bytes.len(),
+            What::Unheard(bytes) => *bytes,
+            _ => 0,
+        }
+    }
+}
