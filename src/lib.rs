@@ -57,6 +57,7 @@
 //! - `macros` (default): [`macro@main`] and [`macro@test`].
 //! - `testing`: [`testing`], which [`macro@test`] needs; for the `dev-dependencies`.
 //! - `hyper`: hyper's `rt` traits for [`io::TcpStream`]; its executor and timer in `io::hyper_rt`.
+//! - `tls`: TLS over any stream, with rustls, in `io::tls`.
 //! - `tokio-io`: tokio's `AsyncRead` and `AsyncWrite` for [`io::TcpStream`]. Only the traits; no tokio runtime is there.
 
 #[doc(inline)]

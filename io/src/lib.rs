@@ -10,6 +10,7 @@
 //! | messages | [`UdpSocket`], [`UnixDatagram`] |
 //! | lines, frames, whole parts | [`BufReader`], [`BufWriter`], [`Frames`], [`write_frame`] |
 //! | copying | [`copy`], [`copy_bidirectional`] |
+//! | TLS | module `tls` (feature `tls`) |
 //! | files | [`fs`] |
 //! | child processes | [`process`] |
 //! | pipes, any descriptor | [`mod@pipe`], [`Async`] |
@@ -30,6 +31,7 @@
 //!
 //! # Features
 //! - `hyper`: hyper's `rt` traits: [`TcpStream`], and module `hyper_rt` for the executor and the timer.
+//! - `tls`: TLS with rustls, in module `tls`.
 //! - `tokio-io`: tokio's `AsyncRead` and `AsyncWrite` for [`TcpStream`] and its halves.
 
 mod addr;
@@ -58,6 +60,8 @@ pub mod signal;
 pub mod stream;
 mod sys;
 pub mod tcp;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod udp;
 #[cfg(unix)]
 pub mod unix;

@@ -1,0 +1,65 @@
+//! The traits of futures-io and, by feature, of tokio. One task waits for each direction: the last that polled.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_io::{AsyncRead, AsyncWrite};
+use trioxide_runtime::lowlevel;
+
+use super::TlsStream;
+
+macro_rules! traits {
+    ($type:ty) => {
+        impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for $type {
+            fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+                ready!(lowlevel::poll_checkpoint(cx, "TlsStream::read"));
+                self.session.lock().poll_read(cx, buf)
+            }
+        }
+
+        impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for $type {
+            fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+                ready!(lowlevel::poll_checkpoint(cx, "TlsStream::write"));
+                self.session.lock().poll_write(cx, "TlsStream::write", buf)
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                ready!(lowlevel::poll_checkpoint(cx, "TlsStream::flush"));
+                self.session.lock().poll_flush(cx)
+            }
+
+            fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                ready!(lowlevel::poll_checkpoint(cx, "TlsStream::close"));
+                self.session.lock().poll_close(cx)
+            }
+        }
+    };
+}
+
+traits!(TlsStream<S>);
+traits!(&TlsStream<S>);
+
+#[cfg(feature = "tokio-io")]
+impl<S: AsyncRead + AsyncWrite + Unpin> tokio::io::AsyncRead for TlsStream<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut tokio::io::ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let count = ready!(AsyncRead::poll_read(self, cx, buf.initialize_unfilled()))?;
+        buf.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(feature = "tokio-io")]
+impl<S: AsyncRead + AsyncWrite + Unpin> tokio::io::AsyncWrite for TlsStream<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        AsyncWrite::poll_write(self, cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_flush(self, cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_close(self, cx)
+    }
+}
