@@ -12,6 +12,7 @@
 //! | copying | [`copy`], [`copy_bidirectional`] |
 //! | TLS | module `tls` (feature `tls`) |
 //! | files | [`fs`] |
+//! | standard input and output | [`stdin`], [`stdout`], [`stderr`] |
 //! | child processes | [`process`] |
 //! | pipes, any descriptor | [`mod@pipe`], [`Async`] |
 //! | any stream, streams of your own | [`stream`] |
@@ -57,6 +58,8 @@ mod resolve;
 mod serve;
 #[cfg(unix)]
 pub mod signal;
+#[cfg(unix)]
+mod stdio;
 pub mod stream;
 mod sys;
 pub mod tcp;
@@ -79,6 +82,8 @@ pub use frames::{Frames, write_frame};
 pub use pipe::pipe;
 pub use resolve::{Resolver, set_resolver};
 pub use serve::{Listen, Outcome, Server, Trouble, serve};
+#[cfg(unix)]
+pub use stdio::{Stdin, Stdout, stderr, stdin, stdout};
 pub use tcp::{TcpListener, TcpStream};
 pub use udp::UdpSocket;
 #[cfg(unix)]
