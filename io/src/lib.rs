@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | connecting | [`connect`], [`Connect`], [`TcpStream::connect`], [`UnixStream::connect`] |
 //! | serving | [`serve`], [`Server`], [`TcpListener`], [`UnixListener`] |
+//! | listeners of the program before | [`inherited`], [`process::Command::hand_over`] |
 //! | messages | [`UdpSocket`], [`UnixDatagram`] |
 //! | lines, frames, whole parts | [`BufReader`], [`BufWriter`], [`Frames`], [`write_frame`] |
 //! | copying | [`copy`], [`copy_bidirectional`] |
@@ -47,6 +48,8 @@ pub mod fs;
 #[cfg(feature = "hyper")]
 #[allow(unsafe_code)]
 pub mod hyper_rt;
+#[cfg(unix)]
+mod inherited;
 mod methods;
 pub mod network;
 #[cfg(unix)]
@@ -78,6 +81,8 @@ pub use connect::{Connect, ConnectError, connect};
 pub use copy::{copy, copy_bidirectional};
 pub use error::{Busy, Closed, TooLong, is_busy, is_closed};
 pub use frames::{Frames, write_frame};
+#[cfg(unix)]
+pub use inherited::{Inherited, inherited};
 #[cfg(unix)]
 pub use pipe::pipe;
 pub use resolve::{Resolver, set_resolver};

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -44,6 +45,30 @@ impl Command {
     /// Runs `program`, a path or a name that is looked up in `PATH`, without arguments and in the environment of this process.
     pub fn new(program: impl AsRef<OsStr>) -> Command {
         std::process::Command::new(program).into()
+    }
+
+    /// Runs `program`, and gives it a listener (or any other descriptor), which it finds with [`inherited`](crate::inherited()), or with
+    /// systemd's `sd_listen_fds`. Both processes may accept until this one stops; so the next version of a server takes over, and no
+    /// connection is refused meanwhile.
+    ///
+    /// The program's standard input is empty. A shell (`sh`) puts things in place and then becomes the program, which so has the number
+    /// that is announced to it; that a program does not exist shows as status 127.
+    ///
+    /// ```no_run
+    /// use trioxide_io::TcpListener;
+    /// use trioxide_io::process::Command;
+    /// # async fn example(listener: TcpListener) -> std::io::Result<()> {
+    /// let next = Command::hand_over(std::env::current_exe()?, &listener)?.spawn().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The system's, if it has no descriptor for a duplicate.
+    pub fn hand_over(program: impl AsRef<OsStr>, listener: &impl AsFd) -> io::Result<Command> {
+        let script = "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\" 3<&0 </dev/null";
+        let listener = listener.as_fd().try_clone_to_owned()?;
+        Ok(Command::new("sh").args(["-c", script, "sh"]).arg(program).stdin(listener))
     }
 
     /// One more argument. No shell reads it: it arrives as it is.
