@@ -57,6 +57,8 @@
 //! - `macros` (default): [`macro@main`] and [`macro@test`].
 //! - `testing`: [`testing`], which [`macro@test`] needs; for the `dev-dependencies`.
 //! - `hyper`: hyper's `rt` traits for [`io::TcpStream`]; its executor and timer in `io::hyper_rt`.
+//! - `tokio-compat`: the context of a tokio runtime for libraries that insist on one: `io::tokio_compat`.
+//! - `tower`: tower's time-out, as a scope: `io::TimeoutLayer`.
 //! - `tls`: TLS over any stream, with rustls, in `io::tls`.
 //! - `tokio-io`: tokio's `AsyncRead` and `AsyncWrite` for [`io::TcpStream`]. Only the traits; no tokio runtime is there.
 
@@ -106,6 +108,13 @@ mod texts {
 
     #[doc = include_str!("../docs/locks.md")]
     struct Locks;
+
+    #[doc = include_str!("../docs/hazards.md")]
+    struct Hazards;
+
+    #[cfg(feature = "tokio-compat")]
+    #[doc = include_str!("../docs/no-reactor.md")]
+    struct NoReactor;
 
     #[doc = include_str!("../docs/testing.md")]
     struct Testing;

@@ -33,6 +33,8 @@
 //!
 //! # Features
 //! - `hyper`: hyper's `rt` traits: [`TcpStream`], and module `hyper_rt` for the executor and the timer.
+//! - `tokio-compat`: the context of a tokio runtime for libraries that insist on one, in module `tokio_compat`.
+//! - `tower`: tower's time-out, as a scope: `TimeoutLayer`.
 //! - `tls`: TLS with rustls, in module `tls`.
 //! - `tokio-io`: tokio's `AsyncRead` and `AsyncWrite` for [`TcpStream`] and its halves.
 
@@ -68,6 +70,10 @@ mod sys;
 pub mod tcp;
 #[cfg(feature = "tls")]
 pub mod tls;
+#[cfg(feature = "tokio-compat")]
+pub mod tokio_compat;
+#[cfg(feature = "tower")]
+mod tower_timeout;
 mod udp;
 #[cfg(unix)]
 pub mod unix;
@@ -90,6 +96,8 @@ pub use serve::{Listen, Outcome, Server, Trouble, serve};
 #[cfg(unix)]
 pub use stdio::{Stdin, Stdout, stderr, stdin, stdout};
 pub use tcp::{TcpListener, TcpStream};
+#[cfg(feature = "tower")]
+pub use tower_timeout::{Timeout, TimeoutLayer};
 pub use udp::UdpSocket;
 #[cfg(unix)]
 pub use unix::{UnixDatagram, UnixListener, UnixStream};
