@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tower_layer::Layer;
 use tower_service::Service;
-use trioxide_io::tokio_compat::{spawned, with_tokio};
+use trioxide_io::tokio_compat::{enter, spawned, with_tokio};
 use trioxide_io::{TcpListener, TimeoutLayer};
 use trioxide_runtime::{TooSlow, join, nursery, race, sleep};
 use trioxide_testing::{on_each, on_each_with_clock};
@@ -51,7 +51,8 @@ fn tokio_serves_timers_sockets_and_tasks_of_futures_on_our_workers() {
 fn what_is_spawned_on_tokio_escapes_and_is_counted() {
     on_each(ALL, async || {
         let (say, hear) = tokio::sync::oneshot::channel::<()>();
-        let escaped = with_tokio(async { tokio::spawn(hear) }).await;
+        enter();
+        let escaped = tokio::spawn(hear);
         let one = with_tokio(escaped);
         // Dropped, and so abandoned; it is there all the same.
         race!(async { drop(one.await) }, async {});
