@@ -1,57 +1,22 @@
 //! Each public async function of the sync crate, cancelled and dropped at each of its suspensions: nothing is lost, and nobody else hangs. All in virtual time.
 
+#[path = "common/slot.rs"]
+mod slot;
+
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures_util::{Sink, StreamExt};
+use slot::Slot;
 use trioxide_runtime::{checkpoint, finally, move_on_after, sleep};
 use trioxide_sync::channel::{self, Receiver, Sender};
 use trioxide_sync::{Barrier, Condition, Event, Lazy, Mutex, OnceCell, ParkingLot, RwLock, Semaphore};
 use trioxide_testing::cancel_everywhere;
 
 const MOMENT: Duration = Duration::from_millis(1);
-
-/// Something that a future borrows for as long as it lives, however that ends.
-struct Slot<T>(Cell<Option<T>>);
-
-impl<T> Slot<T> {
-    fn new(value: T) -> Self {
-        Self(Cell::new(Some(value)))
-    }
-
-    fn lend(&self) -> Lent<'_, T> {
-        Lent { value: self.0.take(), slot: self }
-    }
-}
-
-struct Lent<'a, T> {
-    value: Option<T>,
-    slot: &'a Slot<T>,
-}
-
-impl<T> Drop for Lent<'_, T> {
-    fn drop(&mut self) {
-        self.slot.0.set(self.value.take());
-    }
-}
-
-impl<T> Deref for Lent<'_, T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        self.value.as_ref().expect("one borrows at a time")
-    }
-}
-
-impl<T> DerefMut for Lent<'_, T> {
-    fn deref_mut(&mut self) -> &mut T {
-        self.value.as_mut().expect("one borrows at a time")
-    }
-}
 
 #[test]
 fn semaphore() {
