@@ -293,6 +293,20 @@ fn what_is_not_from_the_seed_is_shown() {
 }
 
 #[test]
+fn the_order_of_a_hash_map_is_found() {
+    let told = catch_unwind(|| {
+        Simulation::new().seed(4).check(async || {
+            let seconds: std::collections::HashMap<u64, ()> = (0..20).map(|seconds| (seconds, ())).collect();
+            for &seconds in seconds.keys() {
+                sleep(Duration::from_secs(seconds)).await;
+            }
+        });
+    });
+    let told = text(&*told.unwrap_err());
+    assert!(told.contains("the order of a `HashMap`"), "{told}");
+}
+
+#[test]
 fn the_trace_tells_who_did_what() {
     let simulation = Simulation::new().seed(2).schedule(Schedule::Random).traced(true);
     let simulated = simulation.record(async || {

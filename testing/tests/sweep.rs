@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use trioxide_runtime::{checkpoint, nursery};
+use trioxide_runtime::{checkpoint, nursery, shield, sleep_forever};
 use trioxide_testing::{Schedule, Simulation, Sweep, sweep};
 
 const CASE: &str = "TRIOXIDE_CHILD_CASE";
@@ -39,6 +39,7 @@ fn child() {
             static RUNS: AtomicUsize = AtomicUsize::new(0);
             sweep(0..10, async || assert_ne!(RUNS.fetch_add(1, Relaxed), 3));
         }
+        Ok("hopeless") => sweep(0..1, async || shield(sleep_forever()).await),
         Ok(other) => panic!("no such case: {other}"),
         Err(_) => {}
     }
@@ -106,6 +107,16 @@ fn a_seed_that_does_not_fail_passes() {
 fn what_fails_once_and_then_not_again_is_told() {
     let text = told(&play("unsteady", None));
     assert!(text.contains("has failed, and then not again"), "{text}");
+}
+
+/// It cannot be cancelled, and a run does not return before its tasks have ended.
+#[test]
+fn a_deadlock_in_a_shield_ends_the_process_and_tells_why() {
+    let output = play("hopeless", None);
+    let text = told(&output);
+    assert!(!output.status.success());
+    assert!(text.contains("with seed 0 is stuck in what is shielded") && text.contains("shield"), "{text}");
+    assert!(text.contains("TRIOXIDE_SEED=0"), "{text}");
 }
 
 #[test]
