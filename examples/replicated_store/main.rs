@@ -9,12 +9,10 @@
 //! | file | |
 //! | --- | --- |
 //! | `store` | the store itself: knows nothing of simulations |
-//! | `network` | a network in memory, which delays, loses, doubles and cuts off |
-//! | `world` | three nodes, clients on each, and bad luck; and what must hold |
+//! | `world` | three hosts on a simulated network, clients on each, and bad luck; and what must hold |
 //!
 //! `docs/testing.md` walks through it.
 
-mod network;
 mod store;
 mod world;
 

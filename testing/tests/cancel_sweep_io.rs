@@ -1,5 +1,5 @@
 //! What reads and writes streams and files, cancelled and dropped at each of its suspensions: what was not delivered is there still. Streams are those of the memory: sockets of the
-//! system are no part of a simulation.
+//! system are no part of a simulation. All of it in virtual time.
 
 #[path = "common/slot.rs"]
 mod slot;

@@ -1,4 +1,4 @@
-//! Simulations: the same seed makes the same run, and different seeds make different ones; what cannot be simulated says so.
+//! Simulations: the same seed makes the same run, and different seeds make different ones; what cannot be simulated says so. All of it in virtual time.
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
