@@ -1,4 +1,4 @@
-//! Each public async function of the sync crate, cancelled and dropped at each of its suspensions: nothing is lost, and nobody else hangs. All of it in virtual time. All in virtual time.
+//! Each public async function of the sync crate, cancelled and dropped at each of its suspensions: nothing is lost, and nobody else hangs. All in virtual time.
 
 #[path = "common/slot.rs"]
 mod slot;
