@@ -142,7 +142,7 @@ fn a_clock_that_panics_is_the_panic_of_the_run_and_takes_no_worker_along() {
         let text = panic_in(|| {
             runtime.run(nursery(async |n| {
                 for _ in 0..workers {
-                    drop(n.spawn(sleep(Duration::from_millis(1))));
+                    drop(n.spawn(sleep(Duration::from_secs(3600)))); // So it is asked again and again.
                 }
                 a_while().await;
                 bad.set();
