@@ -216,6 +216,40 @@ impl World {
         Ok(count)
     }
 
+    /// What a storm leaves of a call for so many bytes. It is said again, a little later, that the call is worth trying.
+    pub(super) fn in_storm(&mut self, id: ConnectionId, at: End, asked: usize) -> io::Result<usize> {
+        let storm = match self.connections.get(&id) {
+            Some(connection) => self.hosts[connection.ends[at.index()].host.0].storm,
+            None => return Ok(asked),
+        };
+        if self.chance.happens(storm.interrupted) {
+            self.statistics.interrupted += 1;
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let blocks = self.chance.happens(storm.would_block);
+        let is_partial = !blocks && asked > 1 && self.chance.happens(storm.partial);
+        if blocks || is_partial {
+            self.at(self.now(), Event::Again(id, at));
+        }
+        match (blocks, is_partial) {
+            (true, _) => {
+                self.statistics.blocked += 1;
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            (_, true) => {
+                self.statistics.partial += 1;
+                Ok(self.chance.part_of(asked - 1))
+            }
+            _ => Ok(asked),
+        }
+    }
+
+    pub(super) fn say_again(&mut self, id: ConnectionId, end: End) {
+        let readiness = self.connections.get_mut(&id).and_then(|connection| connection.end(end).readiness.clone());
+        self.readable(readiness.as_ref());
+        self.writable(readiness.as_ref());
+    }
+
     /// The writer may have waited for it.
     fn room_was_made(&mut self, id: ConnectionId, writer: End) {
         let readiness = self.connections.get_mut(&id).and_then(|connection| connection.end(writer).readiness.clone());

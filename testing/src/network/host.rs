@@ -8,6 +8,7 @@ use std::sync::Arc;
 use trioxide_io::network;
 use trioxide_runtime::{CancelScope, ScopeHandle};
 
+use super::link::Storm;
 use super::sockets::View;
 use super::world::{HostId, Shared};
 
@@ -148,6 +149,13 @@ impl Host {
     /// So many sockets may be open at once; more are an error, `EMFILE`. `None`, as from the start: as many as are wanted.
     pub fn set_descriptors(&self, most: Option<usize>) {
         self.shared.with(|world| world.state(self.id).descriptors = most);
+    }
+
+    /// From now on the calls of this host's connections are interrupted, put off and cut short, so often.
+    ///
+    /// Nothing of that may be seen above: it is for tests of what makes such calls.
+    pub fn set_storm(&self, storm: Storm) {
+        self.shared.with(|world| world.state(self.id).storm = storm);
     }
 
     /// How many sockets are open.

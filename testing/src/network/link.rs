@@ -115,6 +115,17 @@ impl Default for Link {
     }
 }
 
+/// What the calls of a host's connections suffer: see [`Host::set_storm`](super::Host::set_storm). Probabilities, from 0 to 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Storm {
+    /// How many calls are interrupted by a signal (`EINTR`), and have done nothing.
+    pub interrupted: f64,
+    /// How many say that nothing can be done now (`EAGAIN`), though it could; it is said soon after that it can.
+    pub would_block: f64,
+    /// How many go through in part.
+    pub partial: f64,
+}
+
 /// A link in use.
 #[derive(Debug, Default)]
 pub(super) struct LinkState {
@@ -140,6 +151,14 @@ impl Chance {
             all if all >= 1.0 => true,
             some if simulate::is_simulated() => simulate::chance(some),
             some => self.0.f64() < some,
+        }
+    }
+
+    /// From 1 to this number.
+    pub(super) fn part_of(&mut self, most: usize) -> usize {
+        match simulate::is_simulated() {
+            true => 1 + simulate::choose(most),
+            false => self.0.usize(1..=most),
         }
     }
 

@@ -57,6 +57,7 @@
 //! | nobody listens, or the line of those who wait is full | by itself |
 //! | a host that does not answer | by itself: `TimedOut` after [`Link::give_up`] |
 //! | descriptors used up | [`Host::set_descriptors`] |
+//! | calls that are interrupted (`EINTR`), put off (`EAGAIN`), cut short | [`Host::set_storm`] |
 //! | names that do not resolve, or late | [`Host::set_resolvable`], [`Network::set_name_delay`] |
 //! | a process that dies, a machine that loses power, and both again | [`Host::crash`], [`Host::power_off`], [`Host::run`] |
 //!
@@ -87,7 +88,7 @@ mod statistics;
 mod world;
 
 pub use host::{Crashed, Host};
-pub use link::Link;
+pub use link::{Link, Storm};
 pub use statistics::Statistics;
 
 use std::fmt;

@@ -45,6 +45,12 @@ pub struct Statistics {
     pub timed_out: u64,
     /// Sockets that could not be had because the descriptors of the host were used up.
     pub out_of_descriptors: u64,
+    /// Calls that a storm has interrupted.
+    pub interrupted: u64,
+    /// Calls that a storm has put off.
+    pub blocked: u64,
+    /// Calls that went through in part, by a storm.
+    pub partial: u64,
     /// Names that were not resolved.
     pub unresolved: u64,
     /// Processes that have died.

@@ -19,7 +19,7 @@ use trioxide_runtime::{ScopeHandle, now};
 
 use super::connection::{Connection, ConnectionId, End};
 use super::datagram::{Datagram, DatagramState};
-use super::link::{Chance, Link, LinkState};
+use super::link::{Chance, Link, LinkState, Storm};
 use super::statistics::Statistics;
 
 /// Which host, by the order in which they were made.
@@ -63,6 +63,7 @@ pub(super) struct HostState {
     pub(super) next_run: u64,
     pub(super) open: usize,
     pub(super) descriptors: Option<usize>,
+    pub(super) storm: Storm,
     /// Counts the crashes: a socket of an earlier life is none any more.
     pub(super) life: u64,
     pub(super) listeners: BTreeMap<SocketAddr, Listening>,
@@ -87,6 +88,8 @@ pub(super) enum Event {
     /// It is time to stop trying to connect.
     ConnectTimeout(ConnectionId),
     Datagram(Datagram),
+    /// A call on this end of a connection is worth trying again.
+    Again(ConnectionId, End),
 }
 
 #[derive(Debug)]
@@ -168,6 +171,7 @@ impl World {
             next_run: 0,
             open: 0,
             descriptors: None,
+            storm: Storm::default(),
             life: 0,
             listeners: BTreeMap::new(),
             datagrams: BTreeMap::new(),
@@ -352,6 +356,7 @@ impl World {
                 Event::Segment(connection, from) => self.deliver_segments(connection, from, now),
                 Event::ConnectTimeout(connection) => self.connect_timed_out(connection),
                 Event::Datagram(datagram) => self.deliver_datagram(datagram),
+                Event::Again(connection, end) => self.say_again(connection, end),
             }
         }
     }

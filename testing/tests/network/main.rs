@@ -5,4 +5,5 @@ mod common;
 mod datagrams;
 mod faults;
 mod hosts;
+mod storms;
 mod suites;
