@@ -11,6 +11,7 @@
 //! | messages | [`UdpSocket`], [`UnixDatagram`] |
 //! | lines, frames, whole parts | [`BufReader`], [`BufWriter`], [`Frames`], [`write_frame`] |
 //! | copying | [`copy`], [`copy_bidirectional`] |
+//! | two halves as one stream | [`Stapled`] |
 //! | TLS | module `tls` (feature `tls`) |
 //! | files | [`fs`] |
 //! | standard input and output | [`stdin`], [`stdout`], [`stderr`] |
@@ -63,6 +64,7 @@ mod resolve;
 mod serve;
 #[cfg(unix)]
 pub mod signal;
+mod stapled;
 #[cfg(unix)]
 mod stdio;
 pub mod stream;
@@ -93,6 +95,7 @@ pub use inherited::{Inherited, inherited};
 pub use pipe::pipe;
 pub use resolve::{Resolver, set_resolver};
 pub use serve::{Listen, Outcome, Server, Trouble, serve};
+pub use stapled::Stapled;
 #[cfg(unix)]
 pub use stdio::{Stdin, Stdout, stderr, stdin, stdout};
 pub use tcp::{TcpListener, TcpStream};

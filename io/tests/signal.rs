@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::join;
 use trioxide_io::signal::{SignalKind, ctrl_c, signal};
-use trioxide_runtime::{checkpoint, move_on_after};
+use trioxide_runtime::{checkpoint, move_on_after, race};
 use trioxide_testing::{on_each, on_each_with_clock};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -38,7 +38,7 @@ fn received_whether_it_comes_before_or_during_recv() {
 }
 
 #[test]
-fn signals_before_recv_are_one() {
+fn c236_signals_before_recv_are_one() {
     on_each_with_clock(&[1, 2], async |_| {
         let mut user2 = signal(SignalKind::USER2).unwrap();
         for _ in 0..3 {
@@ -48,6 +48,32 @@ fn signals_before_recv_are_one() {
         assert!(move_on_after(HOUR, user2.recv()).await.is_none());
         raise(SignalKind::USER2);
         user2.recv().await;
+    });
+}
+
+#[test]
+fn c238_of_two_that_are_always_pending_none_starves() {
+    on_each(&[1, 2, 8], async || {
+        let mut alarm = signal(SignalKind::ALARM).unwrap();
+        let mut child = signal(SignalKind::from_raw(libc::SIGURG)).unwrap();
+        let mut taken = [0; 2];
+        // Both are pending before each turn, and one of them is taken.
+        for _ in 0..100 {
+            raise(SignalKind::ALARM);
+            raise(SignalKind::from_raw(libc::SIGURG));
+            let which = race!(
+                async {
+                    alarm.recv().await;
+                    0
+                },
+                async {
+                    child.recv().await;
+                    1
+                },
+            );
+            taken[which] += 1;
+        }
+        assert!(taken[0] > 0 && taken[1] > 0, "{taken:?}");
     });
 }
 
@@ -85,7 +111,7 @@ fn control_c() {
 }
 
 #[test]
-fn what_cannot_be_listened_for() {
+fn c237_what_cannot_be_listened_for_is_said_and_handlers_are_as_before() {
     on_each(&[1], async || {
         for (number, text) in [
             (9, "cannot listen for signal 9: a program cannot, or must not, go on after it"),
@@ -96,6 +122,11 @@ fn what_cannot_be_listened_for() {
             assert_eq!(error.to_string(), text);
         }
         assert_eq!(format!("{:?}", SignalKind::TERMINATE), "SIGTERM");
+        // Listeners that were there go on.
+        let mut quit = signal(SignalKind::QUIT).unwrap();
+        signal(SignalKind::from_raw(9)).unwrap_err();
+        raise(SignalKind::QUIT);
+        quit.recv().await;
     });
 }
 

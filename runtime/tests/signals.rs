@@ -21,7 +21,7 @@ fn start(case: &str) -> Child {
 }
 
 #[test]
-fn the_first_signal_stops_the_run_softly_and_its_value_comes_out() {
+fn c240_the_first_signal_stops_the_run_softly_and_its_value_comes_out() {
     for signal in [SIGINT, SIGTERM] {
         let mut child = start("value");
         child.expect("ready");
@@ -52,7 +52,7 @@ fn value() {
 }
 
 #[test]
-fn the_second_signal_cancels_and_the_process_ends_by_it_after_the_clean_up() {
+fn c240_the_second_signal_cancels_and_the_process_ends_by_it_after_the_clean_up() {
     for (first, second) in [(SIGINT, SIGINT), (SIGTERM, SIGTERM), (SIGINT, SIGTERM)] {
         let mut child = start("cancel");
         child.expect("ready");
@@ -85,7 +85,7 @@ fn cancel() {
 }
 
 #[test]
-fn the_third_signal_ends_the_process_at_once() {
+fn c240_the_third_signal_ends_the_process_at_once() {
     let mut child = start("stuck");
     child.expect("ready");
     for said in ["stopping", "clean-up"] {
@@ -164,7 +164,7 @@ fn off() {
 }
 
 #[test]
-fn what_the_program_handles_or_ignores_is_left_alone() {
+fn c241_what_the_program_handles_or_ignores_is_left_alone() {
     let mut child = start("handled");
     child.expect("ready");
     child.send(SIGTERM);

@@ -10,6 +10,7 @@ mod files;
 mod process;
 mod serve;
 mod sockets;
+mod stapled;
 mod streams;
 mod suites;
 mod two_way;
