@@ -75,7 +75,7 @@ impl Service<u32> for Slow {
     fn call(&mut self, request: u32) -> Self::Future {
         let takes = self.0;
         Box::pin(async move {
-            sleep(takes).await;
+            sleep(takes).await; // virtual time: in tests with a mock clock only
             Ok(request + 1)
         })
     }

@@ -1,4 +1,4 @@
-//! Datagrams: carried, lost, doubled, overtaken, to nobody.
+//! Datagrams: carried, lost, doubled, overtaken, to nobody. In virtual time.
 
 use std::io::ErrorKind;
 

@@ -1,4 +1,4 @@
-//! Each fault of connections.
+//! Each fault of connections. In virtual time.
 
 use std::io::ErrorKind;
 use std::pin::pin;

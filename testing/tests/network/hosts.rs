@@ -1,4 +1,4 @@
-//! Hosts: crashes, power, new lives; that a seed decides; that the program needs no change.
+//! Hosts: crashes, power, new lives; that a seed decides; that the program needs no change. In virtual time.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -66,7 +66,7 @@ async fn connect_until(host: &str) -> TcpStream {
     loop {
         match connect(host, 80).await {
             Ok(stream) => return stream,
-            Err(_) => sleep(milliseconds(100)).await,
+            Err(_) => sleep(milliseconds(100)).await, // retry: it is what the program under test does
         }
     }
 }
