@@ -101,7 +101,9 @@ impl Write for &Stream {
         match self {
             Socket::System(socket) => (&*socket).write_vectored(bufs),
             Socket::Network(socket) => {
-                socket.send(&bufs.iter().flat_map(|buf| buf.iter().copied()).collect::<Vec<_>>())
+                let mut all = Vec::with_capacity(bufs.iter().map(|buf| buf.len()).sum());
+                bufs.iter().for_each(|buf| all.extend_from_slice(buf));
+                socket.send(&all)
             }
         }
     }

@@ -203,9 +203,10 @@ impl World {
             };
         }
         let count = buf.len().min(end.received.len());
-        for (to, byte) in buf.iter_mut().zip(&end.received) {
-            *to = *byte;
-        }
+        let (first, second) = end.received.as_slices();
+        let (of_first, of_second) = (count.min(first.len()), count.saturating_sub(first.len()));
+        buf[..of_first].copy_from_slice(&first[..of_first]);
+        buf[of_first..count].copy_from_slice(&second[..of_second]);
         if !peek {
             end.received.drain(..count);
             // A short read is taken for the last for now, so what comes after it has to be said again.
