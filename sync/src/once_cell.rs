@@ -126,12 +126,16 @@ impl<T> OnceCell<T> {
         }
         let acquired = self.right.acquire(1, false, Some("OnceCell::get_or_init")).await;
         debug_assert!(acquired.is_ok(), "permits that nobody owns are not broken");
-        let _right = Sharing::acquired(&self.right, 1);
+        let right = Sharing::acquired(&self.right, 1);
         if let Some(value) = self.value.get() {
+            // There are rights for everyone who may come now, so none needs to come back.
+            right.forget();
             return Ok(value);
         }
         let value = make().await?;
-        Ok(self.made(value))
+        let value = self.made(value);
+        drop(right);
+        Ok(value)
     }
 
     /// The caller has the right.
