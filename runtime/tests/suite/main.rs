@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod after_turn;
 mod blocking;
 mod blocking_scope;
 mod combine;
