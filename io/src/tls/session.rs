@@ -38,6 +38,8 @@ pub(super) struct Session<S> {
     said_goodbye: bool,
     /// This end has: nothing is written any more.
     pub(super) finished: bool,
+    /// `Resource::close` was called.
+    is_closed: bool,
     /// A user's own method waits in this direction, by `User`.
     pub(super) busy: [bool; 2],
 }
@@ -58,6 +60,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             ended: false,
             said_goodbye: false,
             finished: false,
+            is_closed: false,
             busy: [false; 2],
         }
     }
@@ -125,6 +128,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Says goodbye. Does not wait for the peer's.
     pub(super) fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_closed {
+            return Poll::Ready(Ok(()));
+        }
         if !self.finished {
             self.finished = true;
             if self.broken.is_none() && self.began {
@@ -142,6 +148,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let _ = ready!(self.poll_finish(cx));
         Pin::new(&mut self.transport).poll_close(&mut self.writes.context(User::Writer, cx))
+    }
+
+    /// Ready when a write may go through.
+    pub(super) fn poll_writable(&mut self, cx: &mut Context<'_>, operation: &'static str) -> Poll<io::Result<()>> {
+        self.check()?;
+        if self.finished {
+            return Poll::Ready(Err(closed(operation)));
+        }
+        ready!(self.poll_ready(cx, User::Writer))?;
+        self.poll_send(cx, User::Writer)
+    }
+
+    /// From now on all is closed; who waits is to be woken, by what this gives, outside of the lock.
+    pub(super) fn close_now(&mut self) -> impl FnOnce() + use<S> {
+        self.is_closed = true;
+        let (reads, writes) = (self.reads.waker(), self.writes.waker());
+        move || {
+            reads.wake();
+            writes.wake();
+        }
     }
 
     /// A method of a user's was cut half-way.
@@ -244,6 +270,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     fn check(&self) -> io::Result<()> {
+        if self.is_closed {
+            return Err(closed("TlsStream"));
+        }
         self.broken.as_ref().map_or(Ok(()), |broken| Err(broken.to_error()))
     }
 

@@ -133,6 +133,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         }
     }
 
+    /// Waits until a write may go through without waiting. It may be mistaken: the transport says only in a write how much room it has.
+    ///
+    /// # Errors
+    /// As [`write`](TlsStream::write).
+    ///
+    /// # Panics
+    /// Outside a run.
+    ///
+    /// # Cancellation
+    /// A checkpoint. Cancelled: nothing has happened; in the midst of the handshake: as [`handshake`](TlsStream::handshake).
+    pub async fn writable(&self) -> io::Result<()> {
+        const OPERATION: &str = "TlsStream::writable";
+        let mut call = Call::new(&self.session, OPERATION, Some(User::Writer));
+        poll_fn(|cx| call.poll(cx, |session, cx| session.poll_writable(cx, OPERATION))).await
+    }
+
     /// Says goodbye: the peer reads the end. Reading goes on. May be called again.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The traits of futures-io and, by feature, of tokio. One task waits for each direction: the last that polled.
+//! The traits of this crate, of futures-io and, by feature, of tokio. Through those of others one task waits for each direction: the last that polled.
 
 use std::io;
 use std::pin::Pin;
@@ -8,6 +8,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use trioxide_runtime::lowlevel;
 
 use super::TlsStream;
+use crate::stream::{HalfCloseableStream, ReceiveStream, Resource, SendStream};
 
 macro_rules! traits {
     ($type:ty) => {
@@ -39,6 +40,36 @@ macro_rules! traits {
 
 traits!(TlsStream<S>);
 traits!(&TlsStream<S>);
+
+/// At once, and so without a goodbye: [`TlsStream::close`] says it.
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Resource for TlsStream<S> {
+    fn close(&self) {
+        let wake = self.session.lock().close_now();
+        wake();
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> SendStream for TlsStream<S> {
+    fn write_all(&self, buf: &[u8]) -> impl Future<Output = io::Result<()>> + Send {
+        TlsStream::write_all(self, buf)
+    }
+
+    fn writable(&self) -> impl Future<Output = io::Result<()>> + Send {
+        TlsStream::writable(self)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> ReceiveStream for TlsStream<S> {
+    fn read(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send {
+        TlsStream::read(self, buf)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> HalfCloseableStream for TlsStream<S> {
+    fn finish(&self) -> impl Future<Output = io::Result<()>> + Send {
+        TlsStream::finish(self)
+    }
+}
 
 #[cfg(feature = "tokio-io")]
 impl<S: AsyncRead + AsyncWrite + Unpin> tokio::io::AsyncRead for TlsStream<S> {

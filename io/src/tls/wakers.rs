@@ -32,6 +32,11 @@ impl Side {
         Side { waker: asking.clone().into(), asking }
     }
 
+    /// Wakes all who ask for this side.
+    pub(super) fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
     /// What to poll the transport with, for this user.
     pub(super) fn context<'a>(&'a self, user: User, cx: &Context<'_>) -> Context<'a> {
         let mut slot = self.asking.0[user as usize].lock();

@@ -11,6 +11,7 @@ use trioxide_io::tls::{Broken, NoHandshake, TlsStream};
 use trioxide_io::{TcpListener, TcpStream, UnixStream, copy_bidirectional, is_busy, is_closed};
 use trioxide_runtime::{CancelScope, checkpoint};
 use trioxide_testing::on_each;
+use trioxide_testing::stream::check_half_closeable_stream;
 
 use crate::common::{ALL, Watched, is_checkpoint, over, pair, ready_pair, shake};
 
@@ -113,6 +114,19 @@ fn c227_every_call_is_a_checkpoint_and_an_empty_write_is_not_the_end() {
         assert!(is_checkpoint(client.close()).await);
         assert!(server.read(&mut buf).await.is_err(), "it was closed all the same, without a goodbye");
     });
+}
+
+#[test]
+fn c228_passes_the_suite_of_streams_whose_directions_end_apart() {
+    // A suite drops its streams, without a goodbye.
+    let make = async || {
+        let (client, server) = ready_pair().await;
+        // So that the session tickets are read: a socket that is dropped before is a reset.
+        server.write_all(b"!").await.unwrap();
+        client.read_exact(&mut [0]).await.unwrap();
+        (client.allow_truncation(), server.allow_truncation())
+    };
+    on_each(ALL, async || check_half_closeable_stream(make).await);
 }
 
 #[test]
