@@ -11,7 +11,7 @@
 //! | messages | [`UdpSocket`], [`UnixDatagram`] |
 //! | lines, frames, whole parts | [`BufReader`], [`BufWriter`], [`Frames`], [`write_frame`] |
 //! | copying | [`copy`], [`copy_bidirectional`] |
-//! | two halves as one stream | [`Stapled`] |
+//! | two halves as one stream | [`stream::StapledStream`] |
 //! | TLS | module `tls` (feature `tls`) |
 //! | files | [`fs`] |
 //! | standard input and output | [`stdin`], [`stdout`], [`stderr`] |
@@ -95,7 +95,6 @@ pub use inherited::{Inherited, inherited};
 pub use pipe::pipe;
 pub use resolve::{Resolver, set_resolver};
 pub use serve::{Listen, Outcome, Server, Trouble, serve};
-pub use stapled::Stapled;
 #[cfg(unix)]
 pub use stdio::{Stdin, Stdout, stderr, stdin, stdout};
 pub use tcp::{TcpListener, TcpStream};

@@ -77,6 +77,20 @@ pub trait HalfCloseableStream: SendStream + ReceiveStream {
 /// # Ok::<_, std::io::Error>(())
 /// # }).unwrap();
 /// ```
+///
+/// It has the traits of futures-io, too, if its halves have them:
+///
+/// ```
+/// use trioxide_io::copy_bidirectional;
+/// use trioxide_io::process::{Command, Stdio};
+/// use trioxide_io::stream::StapledStream;
+/// # async fn example(client: trioxide_io::TcpStream) -> std::io::Result<()> {
+/// let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().await?;
+/// let process = StapledStream { send: child.stdin.take().unwrap(), receive: child.stdout.take().unwrap() };
+/// copy_bidirectional(client, process).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct StapledStream<S, R> {
     /// The one that is written.

@@ -464,11 +464,12 @@ impl Line {
             Who::Woken => (waker.map(TaskRef::of), None),
             Who::Task(task) => (Some(task), waker),
         };
-        if let Some(task) = &task {
-            task.after_turn(Arc::clone(self) as Arc<dyn AfterTurn>, number);
-        }
+        // First: a turn that begins before that knows nothing of the hand-over, and would not poll this wait.
         if let Some(waker) = waker {
             waker.wake();
+        }
+        if let Some(task) = &task {
+            task.after_turn(Arc::clone(self) as Arc<dyn AfterTurn>, number);
         }
         if let Some(task) = task
             && !task.wake()

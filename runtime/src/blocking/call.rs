@@ -264,17 +264,25 @@ where
         };
         self.node.notify_owner();
         // The task's token goes last, with `self`.
-        future_is_gone.then(|| {
-            Box::new(move || {
-                self.discard();
-                self.node.clear(OCCUPIED);
-                self.node.leave_if_done();
-            }) as Box<dyn FnOnce()>
-        })
+        if !future_is_gone {
+            return None;
+        }
+        if self.result.is_some() {
+            return Some(Box::new(move || self.leave())); // Gone since `work` has looked: to drop that may take long.
+        }
+        self.leave();
+        None
     }
 }
 
 impl<T, F> Work<T, F> {
+    /// The future is gone, and waits for the closure in the tree.
+    fn leave(&mut self) {
+        self.discard();
+        self.node.clear(OCCUPIED);
+        self.node.leave_if_done();
+    }
+
     /// Nobody asks for the result any more. A panic is the task's, if that waits for the closure.
     fn discard(&mut self) {
         match self.result.take() {

@@ -13,8 +13,10 @@
 //! may block. And a thread that has delivered searches already when it does, and lingers a little: the answer to an answer is often another call.
 //!
 //! Invariants, whenever the lock is free:
-//! - **P1** While there are jobs in the queue some thread searches, or none could be started. A searching thread looks at the queue before it does anything that may take long.
-//! - **P2** A thread that is idle is in `idle`; who takes it out counts it as searching, and unparks it. So one that has waited long enough ends only if it finds itself there.
+//! - **P1** While there are jobs in the queue some thread searches, or none could be started. A searching thread looks at the queue before it does anything that may take long, and leaves a job there only for a searching thread that
+//!   was free later.
+//! - **P2** A thread that does no job is in `free`, in the order in which they became so, idle or searching. Who makes it search unparks it. So one that has waited long enough ends only if it finds itself idle. The last that became free has the
+//!   next job: its stack is warm, and those that are not needed end.
 //! - **P3** `jobs` counts what a clock must wait for: submitted, and neither delivered nor abandoned, nor waiting itself for something that its task runs (`paused`).
 //!   `settled` and `paused` change under the lock.
 
@@ -82,10 +84,10 @@ struct State {
     closed: bool,
     /// See P3.
     jobs: usize,
-    /// How many threads are on their way to the queue (P1).
+    /// See P2.
+    free: Vec<Free>,
+    /// How many of them search.
     searching: usize,
-    /// Their numbers (P2). The last one was free last.
-    idle: Vec<usize>,
     threads: HashMap<usize, Thread>,
     started: usize,
 }
@@ -94,6 +96,12 @@ struct Thread {
     handle: JoinHandle<()>,
     /// Of the job it works at.
     ticket: Option<Arc<Ticket>>,
+}
+
+/// A thread that does no job.
+struct Free {
+    number: usize,
+    searches: bool,
 }
 
 struct Work {
@@ -153,7 +161,7 @@ impl Pool {
     pub(crate) fn new(limits: Limits) -> Self {
         let limiter = Arc::new(CapacityLimiter::new(limits.threads));
         let state =
-            State { closed: false, jobs: 0, searching: 0, idle: Vec::new(), threads: HashMap::new(), started: 0 };
+            State { closed: false, jobs: 0, free: Vec::new(), searching: 0, threads: HashMap::new(), started: 0 };
         Self {
             inner: Arc::new(Inner {
                 limits,
@@ -184,7 +192,7 @@ impl Pool {
     pub(crate) fn statistics(&self) -> BlockingStatistics {
         let (threads, free) = {
             let state = self.inner.state.lock();
-            (state.threads.len(), state.idle.len() + state.searching)
+            (state.threads.len(), state.free.len())
         };
         let queued = self.limiter.statistics().tasks_waiting;
         BlockingStatistics { threads, busy: threads.saturating_sub(free), queued }
@@ -199,17 +207,21 @@ impl Pool {
 impl Drop for Pool {
     /// Waits for the threads, but for those that were abandoned.
     fn drop(&mut self) {
-        let threads = {
+        let (threads, on_their_way): (_, Vec<usize>) = {
             let mut state = self.inner.state.lock();
             state.closed = true;
-            std::mem::take(&mut state.threads)
+            // What is still in the queue was abandoned, or else its task would not have ended; who searches takes it.
+            let jobs = !self.inner.queue.1.is_empty();
+            let searching = state.free.iter().filter(|free| jobs && free.searches).map(|free| free.number).collect();
+            (std::mem::take(&mut state.threads), searching)
         };
         threads.values().for_each(|thread| thread.handle.thread().unpark()); // So they end.
-        for thread in threads.into_values() {
+        for (number, thread) in threads {
             // Acquire pairs with `abandon`.
             let abandoned = thread.ticket.is_some_and(|ticket| ticket.abandoned.load(Acquire));
             // The pool may go with the last reference to the runtime, on one of its own threads.
-            if !abandoned && thread.handle.thread().id() != thread::current().id() {
+            let own = thread.handle.thread().id() == thread::current().id();
+            if !abandoned && !own && !on_their_way.contains(&number) {
                 let _ = thread.handle.join();
             }
         }
@@ -231,7 +243,7 @@ impl Inner {
             return Ok(ticket);
         }
         let mut state = self.state.lock();
-        let called = if self.queue.0.len() >= state.searching * JOBS_PER_SEARCHER {
+        let called = if state.wants_searcher(self.queue.0.len()) {
             match self.call_one(&mut state) {
                 // Somebody will come.
                 Err(_) if state.searching > 0 => None,
@@ -252,16 +264,14 @@ impl Inner {
 
     /// One more thread searches. It is to be unparked, without the lock, if it was there already.
     fn call_one(self: &Arc<Self>, state: &mut State) -> io::Result<Option<thread::Thread>> {
-        let idle = state.idle.pop();
-        let called = match idle {
-            Some(number) => state.threads.get(&number).map(|thread| thread.handle.thread().clone()),
-            None => {
-                self.start_thread(state)?;
-                None
-            }
+        let State { free, searching, threads, .. } = &mut *state;
+        let Some(idle) = free.iter_mut().rev().find(|free| !free.searches) else {
+            self.start_thread(state)?;
+            return Ok(None);
         };
-        state.searching += 1;
-        Ok(called)
+        idle.searches = true;
+        *searching += 1;
+        Ok(threads.get(&idle.number).map(|thread| thread.handle.thread().clone()))
     }
 
     /// A thread, which searches from the beginning.
@@ -277,6 +287,7 @@ impl Inner {
         let handle = builder.spawn(move || inner.serve(number, &own_name))?;
         state.threads.insert(number, Thread { handle, ticket: None });
         state.started += 1;
+        state.search(number);
         Ok(())
     }
 
@@ -289,12 +300,12 @@ impl Inner {
                 if let Some(thread) = state.threads.get_mut(&number) {
                     thread.ticket = None;
                 }
-                state.searching += 1; // Before it delivers: who is woken by that need not wake another.
+                state.search(number); // Before it delivers: who is woken by that need not wake another.
             }
             if let Some(rest) = contain::call(|| job.deliver()).flatten() {
-                self.stop_searching(self.state.lock()); // P1
+                self.stop_searching(self.state.lock(), number); // P1
                 contain::call(rest);
-                self.state.lock().searching += 1;
+                self.state.lock().search(number);
             }
             ticket.settle();
         }
@@ -305,18 +316,21 @@ impl Inner {
         let mut lingered = false;
         loop {
             let mut state = self.state.lock();
-            if let Ok(work) = self.queue.1.try_recv() {
+            let later = state.searching_later_than(number);
+            if self.queue.1.len() > later
+                && let Ok(work) = self.queue.1.try_recv()
+            {
                 if let Some(thread) = state.threads.get_mut(&number) {
                     thread.ticket = Some(Arc::clone(&work.ticket));
                 }
-                self.stop_searching(state);
+                self.stop_searching(state, number);
                 return Some(work);
             }
             if state.closed {
-                state.searching -= 1;
+                state.leave_free(number);
                 return None;
             }
-            if !std::mem::replace(&mut lingered, true) && state.searching == 1 {
+            if !std::mem::replace(&mut lingered, true) && state.free.last().is_some_and(|last| last.number == number) {
                 drop(state);
                 linger.wait(|| !self.queue.1.is_empty());
                 continue;
@@ -329,10 +343,10 @@ impl Inner {
     }
 
     /// One that searches goes on to something that may take long. If it was the last, and there are jobs, another is called.
-    fn stop_searching<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>) {
-        state.searching -= 1;
-        let called =
-            if state.searching == 0 && !self.queue.1.is_empty() { self.call_one(&mut state) } else { Ok(None) };
+    fn stop_searching<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>, number: usize) {
+        state.leave_free(number);
+        let jobs = self.queue.1.len();
+        let called = if jobs > 0 && state.searching == 0 { self.call_one(&mut state) } else { Ok(None) };
         drop(state);
         // If none could be started, the jobs wait for one that is done.
         if let Ok(Some(thread)) = called {
@@ -342,8 +356,7 @@ impl Inner {
 
     /// Waits until it is called; false if it has waited for long, or the pool is closed: then it ends.
     fn rest<'a>(&'a self, mut state: MutexGuard<'a, State>, number: usize) -> bool {
-        state.searching -= 1;
-        state.idle.push(number);
+        state.set_idle(number);
         let until = Instant::now().checked_add(self.limits.keep_alive);
         loop {
             let closed = state.closed;
@@ -356,12 +369,46 @@ impl Inner {
                 None => thread::park(),
             }
             state = self.state.lock();
-            let Some(at) = state.idle.iter().position(|&idle| idle == number) else { return true };
+            if state.free.iter().any(|free| free.number == number && free.searches) {
+                return true;
+            }
             if over {
-                state.idle.remove(at);
+                state.leave_free(number);
                 state.threads.remove(&number);
                 return false;
             }
         }
+    }
+}
+
+impl State {
+    /// The thread does no job, and looks for one.
+    fn search(&mut self, number: usize) {
+        self.free.push(Free { number, searches: true });
+        self.searching += 1;
+    }
+
+    fn set_idle(&mut self, number: usize) {
+        if let Some(free) = self.free.iter_mut().find(|free| free.number == number) {
+            free.searches = false;
+            self.searching -= 1;
+        }
+    }
+
+    /// The thread has a job, or ends.
+    fn leave_free(&mut self, number: usize) {
+        if let Some(at) = self.free.iter().rposition(|free| free.number == number) {
+            self.searching -= usize::from(self.free.remove(at).searches);
+        }
+    }
+
+    /// Whether one more thread is to search, when one more job comes to so many in the queue: the last that became free is idle, or too few search.
+    fn wants_searcher(&self, jobs: usize) -> bool {
+        let last_is_idle = self.free.last().is_some_and(|last| !last.searches);
+        last_is_idle || jobs >= self.searching * JOBS_PER_SEARCHER
+    }
+
+    fn searching_later_than(&self, number: usize) -> usize {
+        self.free.iter().rev().take_while(|free| free.number != number).filter(|free| free.searches).count()
     }
 }
