@@ -1,4 +1,4 @@
-//! hyper, client and server, over the simulated network: nothing in what it runs on knows of that.
+//! hyper, client and server, over the simulated network: nothing in what it runs on knows of that. All in virtual time.
 
 use std::convert::Infallible;
 use std::time::Duration;
