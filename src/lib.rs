@@ -46,7 +46,7 @@
 //! | tasks that talk to each other | [`sync`] |
 //! | sockets, servers | [`io`]: [`io::connect`], [`io::serve`], streams, lines and frames; signals of the system: [`signal`] |
 //! | child processes | [`process`] |
-//! | tests without a sleep | [`macro@test`], [`testing`] |
+//! | tests without a sleep | [`macro@test`], `testing` |
 //! | seeing what goes on | [`task_tree`], [`statistics`], [`current_task`], [`Instrument`], [`Observer`] |
 //! | who keeps a worker busy, and who hangs | [`Builder::watchdog`], [`Builder::on_stall`] |
 //! | leaf operations and drivers of your own | [`lowlevel`] |
@@ -55,7 +55,7 @@
 //!
 //! All of them only add.
 //! - `macros` (default): [`macro@main`] and [`macro@test`].
-//! - `testing`: [`testing`], which [`macro@test`] needs; for the `dev-dependencies`.
+//! - `testing`: the module of that name, which [`macro@test`] needs; for the `dev-dependencies`.
 //! - `hyper`: hyper's `rt` traits for [`io::TcpStream`]; its executor and timer in `io::hyper_rt`.
 //! - `tokio-compat`: the context of a tokio runtime for libraries that insist on one: `io::tokio_compat`.
 //! - `tower`: tower's time-out, as a scope: `io::TimeoutLayer`.
