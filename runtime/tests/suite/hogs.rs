@@ -101,8 +101,14 @@ fn timers_of_a_hog_fire() {
                             sleep(Duration::from_secs(1)).await;
                             done.send(()).unwrap();
                         };
-                        slept.set();
-                        sleeper.await;
+                        // Told when the timer is set: or else the time could be moved before it, and never reach it.
+                        let mut sleeper = std::pin::pin!(sleeper);
+                        std::future::poll_fn(|cx| {
+                            let polled = sleeper.as_mut().poll(cx);
+                            slept.set();
+                            polled
+                        })
+                        .await;
                     }
                 });
                 slept.wait().await;
