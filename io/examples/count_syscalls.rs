@@ -67,7 +67,7 @@ async fn wakes(times: usize) {
     let (sender, receiver) = mpsc::channel::<(Waker, mpsc::Sender<()>)>();
     thread::spawn(move || {
         for (waker, done) in receiver {
-            thread::sleep(Duration::from_micros(300));
+            thread::sleep(Duration::from_micros(300)); // real time: nothing tells that another thread stands in a system call
             let _ = done.send(());
             waker.wake();
         }

@@ -27,8 +27,8 @@
 //!   for it; otherwise they are 0 and none.
 //! - **P2** A permit is in one place: free, with who has acquired it, or with a wait in HANDED. One in HANDED whose turn is `over` is free for those who need it.
 //! - **P3** Whenever the lock is free and LINE is not empty, the first there wants more than is free, or somebody is about to serve it.
-//! - **P5** The word is `BUSY` while there is a debt, and then nothing is free.
 //! - **P4** Numbers grow, and LINE is in their order.
+//! - **P5** The word is `BUSY` while there is a debt, and then nothing is free.
 
 mod acquire;
 mod holders;

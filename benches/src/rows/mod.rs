@@ -1,5 +1,5 @@
 //! The rows: what is timed, written three times side by side, so that the eye can check that the work is the same.
-//! (Once more for runtimes of other kinds in `peers`.) The rows of one primitive, in `sync_channels`, `sync_locks` and `sync_others`, are written
+//! (Once more for runtimes of other kinds in `peers`.) The rows of one primitive, in the modules that begin with `sync_`, are written
 //! once, over a trait of what all libraries can do: see `sync`.
 //!
 //! A row's closure runs one repetition and returns its cost. Rules that all follow:
@@ -26,6 +26,7 @@ mod spawn;
 mod sync;
 mod sync_channels;
 mod sync_locks;
+mod sync_news;
 mod sync_others;
 pub(crate) mod tcp;
 pub(crate) mod timers;
@@ -73,12 +74,12 @@ pub static ROWS: &[Row] = &[
     sync_channels::UNBOUNDED_1_1,
     sync_channels::UNBOUNDED_N_1,
     sync_channels::UNBOUNDED_N_N,
-    sync_others::ONESHOT_ALONE,
-    sync_others::ONESHOT_1_1,
-    sync_others::BROADCAST_ALONE,
-    sync_others::BROADCAST_1_N,
-    sync_others::WATCH_ALONE,
-    sync_others::WATCH_1_N,
+    sync_news::ONESHOT_ALONE,
+    sync_news::ONESHOT_1_1,
+    sync_news::BROADCAST_ALONE,
+    sync_news::BROADCAST_1_N,
+    sync_news::WATCH_ALONE,
+    sync_news::WATCH_1_N,
     sync_locks::MUTEX_ALONE,
     sync_locks::MUTEX_CONTENDED,
     sync_locks::MUTEX_HELD,

@@ -19,6 +19,7 @@
 //!   next job: its stack is warm, and those that are not needed end.
 //! - **P3** `jobs` counts what a clock must wait for: submitted, and neither delivered nor abandoned, nor waiting itself for something that its task runs (`paused`).
 //!   `settled` and `paused` change under the lock.
+//! - **P4** When the pool closes, nothing waits for what is in the queue or runs for nobody: it was abandoned, or else its task would not have ended. The threads that are joined then leave `threads`, and take no job any more; the others see to it.
 
 use std::collections::HashMap;
 use std::io;
@@ -207,23 +208,26 @@ impl Pool {
 impl Drop for Pool {
     /// Waits for the threads, but for those that were abandoned.
     fn drop(&mut self) {
-        let (threads, on_their_way): (_, Vec<usize>) = {
+        let joined: Vec<Thread> = {
             let mut state = self.inner.state.lock();
             state.closed = true;
-            // What is still in the queue was abandoned, or else its task would not have ended; who searches takes it.
+            let State { free, threads, .. } = &mut *state;
+            // P4. Who searches may be about to take one that was abandoned.
             let jobs = !self.inner.queue.1.is_empty();
-            let searching = state.free.iter().filter(|free| jobs && free.searches).map(|free| free.number).collect();
-            (std::mem::take(&mut state.threads), searching)
+            let joined = threads.extract_if(|number, thread| {
+                let takes = jobs && free.iter().any(|free| free.number == *number && free.searches);
+                // Acquire pairs with `abandon`.
+                let abandoned = thread.ticket.as_ref().is_some_and(|ticket| ticket.abandoned.load(Acquire));
+                // The pool may go with the last reference to the runtime, on one of its own threads.
+                !takes && !abandoned && thread.handle.thread().id() != thread::current().id()
+            });
+            let joined = joined.map(|(_, thread)| thread).collect();
+            threads.values().for_each(|thread| thread.handle.thread().unpark()); // So the idle ones end.
+            joined
         };
-        threads.values().for_each(|thread| thread.handle.thread().unpark()); // So they end.
-        for (number, thread) in threads {
-            // Acquire pairs with `abandon`.
-            let abandoned = thread.ticket.is_some_and(|ticket| ticket.abandoned.load(Acquire));
-            // The pool may go with the last reference to the runtime, on one of its own threads.
-            let own = thread.handle.thread().id() == thread::current().id();
-            if !abandoned && !own && !on_their_way.contains(&number) {
-                let _ = thread.handle.join();
-            }
+        joined.iter().for_each(|thread| thread.handle.thread().unpark());
+        for thread in joined {
+            let _ = thread.handle.join();
         }
     }
 }
@@ -317,7 +321,9 @@ impl Inner {
         loop {
             let mut state = self.state.lock();
             let later = state.searching_later_than(number);
-            if self.queue.1.len() > later
+            let is_joined = state.closed && !state.threads.contains_key(&number); // P4
+            if !is_joined
+                && self.queue.1.len() > later
                 && let Ok(work) = self.queue.1.try_recv()
             {
                 if let Some(thread) = state.threads.get_mut(&number) {
@@ -327,7 +333,7 @@ impl Inner {
                 return Some(work);
             }
             if state.closed {
-                state.leave_free(number);
+                self.stop_searching(state, number);
                 return None;
             }
             if !std::mem::replace(&mut lingered, true) && state.free.last().is_some_and(|last| last.number == number) {

@@ -1,7 +1,7 @@
 //! A worker: takes tasks and polls them; without any, it searches and then sleeps.
 //!
-//! Invariant **K1**: a worker is used by one thread at a time; only that thread pushes to its deque and fills its LIFO slot. Thieves may empty
-//! both.
+//! Invariant **K1**: a worker is used by one thread at a time; only that thread pushes to its queues and fills its LIFO slot. Thieves may empty
+//! all of them.
 #![allow(unsafe_code)]
 
 mod chosen;
@@ -27,10 +27,10 @@ use crate::watch::{Lull, Verdict};
 
 /// After so many tasks: look at the inject queue first, the timers and the driver. A prime, so that it falls in step with nothing.
 const MAINTENANCE: u32 = 61;
-/// So many tasks have their turn between two of `main`'s, if so many wait. Then a `main` that joins many tasks one by one finds several of them ended each time.
-const MAIN_WAITS: u32 = 8;
 /// And in between, the oldest fork.
 const OLDEST_FORK: u32 = 30;
+/// So many tasks have their turn between two of `main`'s, if so many wait. Then a `main` that joins many tasks one by one finds several of them ended each time.
+const MAIN_WAITS: u32 = 8;
 /// In the models of the whole runtime time-outs strike at any moment, and naps would never end; sentries have a model of their own.
 const NAPS: bool = cfg!(not(loom));
 

@@ -47,14 +47,6 @@ fn report(tree: &TaskTree) -> String {
     let mut text = format!(
         "trioxide: deadlock: every task waits, and nothing in this run can wake one any more: no timer, no I/O, no blocking call, nobody with its token. What waits:\n{tree}"
     );
-    if let Some(circle) = tree.circle() {
-        let (first, rest) = circle.split_first().expect("a circle has a beginning");
-        text += &format!("In a circle: task {}", first.id());
-        for task in rest {
-            text += &format!(" waits for what task {} has, which", task.id());
-        }
-        text += &format!(" waits for what task {} has.\n", first.id());
-    }
     if tree.tasks().all(|task| task.waits_for().is_none()) {
         text += "(`Builder::track_tasks(true)` shows what each task waits for.)\n";
     }

@@ -32,7 +32,20 @@ impl fmt::Display for TaskTree {
             entry.describe(f, self)?;
             f.write_str("\n")?;
         }
-        Ok(())
+        self.describe_circle(f)
+    }
+}
+
+impl TaskTree {
+    /// Who waits for whom, if that goes round in a circle.
+    fn describe_circle(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let circle = self.circle().unwrap_or_default();
+        let Some((first, rest)) = circle.split_first() else { return Ok(()) };
+        write!(f, "In a circle: task {}", first.id())?;
+        for task in rest {
+            write!(f, " waits for what task {} has, which", task.id())?;
+        }
+        writeln!(f, " waits for what task {} has.", first.id())
     }
 }
 

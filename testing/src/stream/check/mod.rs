@@ -33,6 +33,9 @@ use trioxide_runtime::{CancelScope, checkpoint};
 /// });
 /// ```
 ///
+/// # Cancellation
+/// It is a checkpoint wherever the streams are. Cancelled, it has checked a part, and drops the streams; so with all checks here.
+///
 /// # Panics
 /// If a promise is not kept. Outside a run.
 pub async fn check_one_way_stream<S, R>(make: impl AsyncFn() -> (S, R))
