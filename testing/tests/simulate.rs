@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use trioxide_runtime::lowlevel::wait_all_tasks_blocked;
 use trioxide_runtime::{
-    Blocking, RunToken, blocking, blocking_scope, checkpoint, from_thread, move_on_after, now, nursery, shield, sleep,
-    sleep_forever,
+    Blocking, RunToken, blocking, blocking_scope, checkpoint, from_thread, join, move_on_after, now, nursery, race,
+    shield, sleep, sleep_forever,
 };
 use trioxide_sync::{Event, channel};
 use trioxide_testing::simulate::{What, choose, is_simulated, random};
@@ -107,6 +107,30 @@ fn each_order_of_three_tasks_comes_up() {
         }
         assert_eq!(orders.len(), 6, "{schedule}");
     }
+}
+
+#[test]
+fn any_branch_of_a_combinator_is_polled_first() {
+    let mut firsts = HashSet::new();
+    for seed in 0..50 {
+        let run = || {
+            Simulation::new().seed(seed).run(async || {
+                let order = Mutex::new(vec![]);
+                let branch = async |name| {
+                    order.lock().unwrap().push(name);
+                    checkpoint().await;
+                    name
+                };
+                join!(branch("a"), branch("b"), branch("c"));
+                let winner = race!(branch("d"), branch("e"));
+                (order.lock().unwrap().clone(), winner)
+            })
+        };
+        let (order, winner) = run();
+        assert_eq!(run(), (order.clone(), winner), "seed {seed}");
+        firsts.insert((order[0], order[3], winner));
+    }
+    assert_eq!(firsts.len(), 3 * 2 * 2);
 }
 
 #[test]

@@ -76,6 +76,7 @@ impl<T> Judge<T> for Race<T> {
 impl<Values, T> Kind<Values> for Race<T> {
     type Output = T;
     const NAME: &'static str = "race!";
+    const BEGINS_WITH_ANY: bool = true;
 
     fn reason(&self) -> CancelReason {
         "another branch of `race!` ended first".into()

@@ -6,7 +6,8 @@
 /// borrows something of its own, and need not be `Send`. Any number of anything that is `IntoFuture`. For all workers:
 /// [`parallel::join`](crate::parallel::join), or a nursery. After the `gather` that Trio's users write on a nursery.
 ///
-/// A future is polled only when it was woken. Each poll begins with another future than the last, so none is always first.
+/// A future is polled only when it was woken. Do not build on the order: the first poll goes from first to last, each further one begins with another future than the
+/// last did, so none is always first; in a simulation the seed says with which a poll begins.
 ///
 /// # Cancellation
 ///
@@ -88,7 +89,8 @@ macro_rules! try_join {
 /// unwound, clean-up included. So when it has ended nothing of them runs any more; that is what a `select!` that drops cannot give.
 /// After the `race` of Trio's manual.
 ///
-/// If several could end at the same poll, the one that is polled first wins; each poll begins with another future than the last.
+/// If several could end at the same poll, the one that is polled first wins. The first poll begins with any of them, so that none starves where this is called in a
+/// loop; each further poll begins with another future than the last. In a simulation the seed says with which.
 ///
 /// # Cancellation
 ///

@@ -42,6 +42,7 @@ pub(crate) use branch::{Branch, Ended};
 pub use kinds::{Join, Race, TryJoin};
 pub use list::{Cons, Nil};
 
+use crate::context;
 use crate::held_panic::HeldPanic;
 use crate::scope::CancelReason;
 use list::List;
@@ -51,6 +52,8 @@ pub trait Kind<Values> {
     type Output;
     /// What users call it.
     const NAME: &'static str;
+    /// The first poll begins with any branch: who is first matters, and where it is called in a loop none may starve.
+    const BEGINS_WITH_ANY: bool = false;
 
     /// Why the branches that are stopped were stopped.
     fn reason(&self) -> CancelReason;
@@ -65,7 +68,7 @@ where
     L: List<K>,
     K: Kind<L::Values>,
 {
-    Combined { list, kind, panic: HeldPanic::none(), decided: false, turn: 0, waker: None }
+    Combined { list, kind, panic: HeldPanic::none(), decided: false, turn: None, waker: None }
 }
 
 pin_project! {
@@ -76,8 +79,8 @@ pin_project! {
         kind: K,
         panic: HeldPanic,
         decided: bool,
-        // Which branch is polled first.
-        turn: usize,
+        // Which branch was polled first, the last time.
+        turn: Option<usize>,
         // What the branches wake.
         waker: Option<Waker>,
     }
@@ -106,8 +109,8 @@ where
             this.list.as_mut().set_owner(cx.waker());
             *this.waker = Some(cx.waker().clone());
         }
-        let first = *this.turn % L::LEN.max(1);
-        *this.turn = first + 1;
+        let first = first(*this.turn, L::LEN, K::BEGINS_WITH_ANY);
+        *this.turn = Some(first);
         let unwinding = *this.decided;
         let mut round = Round { kind: this.kind, panic: this.panic, decided: this.decided, unwinding, cx };
         this.list.as_mut().poll_those(&(first..L::LEN), &mut round);
@@ -133,6 +136,21 @@ where
             None => cut(K::NAME),
         }
     }
+}
+
+/// Which of `len` branches is polled first. Another one than the last time, unless a simulation chooses.
+fn first(last: Option<usize>, len: usize, any: bool) -> usize {
+    if len < 2 {
+        return 0;
+    }
+    context::worker(|worker| {
+        let chosen = worker.and_then(|worker| worker.chosen_branch(len));
+        chosen.unwrap_or_else(|| match (last, worker) {
+            (Some(last), _) => (last + 1) % len,
+            (None, Some(worker)) if any => worker.any_of(len),
+            (None, _) => 0,
+        })
+    })
 }
 
 /// Every branch has unwound because something above was cancelled; that drops us now.

@@ -31,6 +31,9 @@ pub trait Choose: Send + Sync + 'static {
     /// How many operations that could go on at once the task may do in the poll that follows; `usual` is the setting of the runtime.
     fn budget(&self, usual: u32) -> u32;
 
+    /// Which of so many branches of a combinator in the running task is polled first, as an index; at least two.
+    fn branch(&self, branches: usize) -> usize;
+
     /// Nothing can go on any more, and there is no timer. What is returned becomes the panic of the run, which is cancelled by it.
     fn stuck(&self, tree: &TaskTree) -> Box<dyn Any + Send>;
 

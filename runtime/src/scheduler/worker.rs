@@ -243,7 +243,7 @@ impl Worker {
 
     fn steal(&self, from: impl Fn(&Ends) -> Option<Queued>) -> Option<Queued> {
         let workers = self.shared.remotes.len();
-        let start = self.random() as usize % workers;
+        let start = self.any_of(workers);
         let victims = (0..workers).map(|offset| (start + offset) % workers).filter(|&victim| victim != self.index);
         victims.map(|victim| &self.shared.remotes[victim].ends).find_map(from)
     }
@@ -463,6 +463,11 @@ impl Worker {
     }
 
     /// Xorshift: any order of victims does, as long as it differs.
+    /// Any of so many (at least one), which are all as good.
+    pub(crate) fn any_of(&self, many: usize) -> usize {
+        self.random() as usize % many
+    }
+
     fn random(&self) -> u32 {
         let mut x = self.random.get();
         x ^= x << 13;

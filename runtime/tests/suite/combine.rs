@@ -302,26 +302,34 @@ fn race_gives_the_first_value_when_the_losers_have_unwound() {
 #[test]
 fn race_of_branches_that_are_ready_polls_no_further_than_the_first() {
     on_each(ALL, async || {
-        let polled = Flag::default();
-        let late = async {
-            polled.set();
-            2
-        };
-        assert_eq!(race!(ready(1), late), 1);
-        assert!(!polled.is_set());
+        let polls = Cell::new(0);
+        let at_once = async || polls.set(polls.get() + 1);
+        race!(at_once(), at_once());
+        assert_eq!(polls.get(), 1);
         assert_eq!(race!(async { 3 }), 3);
-        // The next poll begins with the other one.
-        let winner = race!(
-            async {
-                checkpoint().await;
-                "a"
-            },
-            async {
-                checkpoint().await;
-                "b"
-            },
-        );
-        assert_eq!(winner, "b");
+    });
+}
+
+#[test]
+fn races_in_a_loop_starve_no_branch_and_each_poll_begins_with_another() {
+    on_each(ALL, async || {
+        let mut winners = [0; 3];
+        for _ in 0..200 {
+            winners[race!(ready(0), ready(1), ready(2))] += 1;
+        }
+        assert!(winners.iter().all(|&won| won > 20), "{winners:?}");
+
+        let order = RefCell::new(vec![]);
+        let branch = async |name| {
+            order.borrow_mut().push(name);
+            checkpoint().await;
+            name
+        };
+        for _ in 0..20 {
+            order.borrow_mut().clear();
+            let winner = race!(branch("a"), branch("b"));
+            assert_eq!([winner], order.borrow()[1..]);
+        }
     });
 }
 

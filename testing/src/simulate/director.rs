@@ -178,6 +178,10 @@ impl Choose for Director {
         state.scheduling.usize(..due)
     }
 
+    fn branch(&self, branches: usize) -> usize {
+        self.state.lock().scheduling.usize(..branches)
+    }
+
     fn budget(&self, usual: u32) -> u32 {
         let (budget, takes) = {
             let mut state = self.state.lock();

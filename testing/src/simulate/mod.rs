@@ -34,11 +34,12 @@
 //! | where a task that need not wait yields to the others | after how many operations: mostly one or two, in place of the 128 of a real run |
 //! | which of the timers that are due together fires first | any |
 //! | when the closure of a call of `blocking` runs | between any two polls before the task needs its value |
+//! | which branch a poll of `race!`, `join!`, `try_join!` begins with | any |
 //! | how long a poll takes | nothing, or with [`Simulation::poll_time`] something |
 //! | what the program itself leaves to chance | [`choose`], [`chance`], [`random`]: use them in fakes (a network that loses packets) |
 //!
-//! Virtual time stands still while something can run, and then jumps to the next timer. Choices *within* a task (`race!`, `join!`, a local nursery) are no choices
-//! of the scheduler: they go in the order that their own documentation says.
+//! Virtual time stands still while something can run, and then jumps to the next timer. The children of a local nursery are parts of one task, and polled in the order of
+//! their wakes, as its documentation says.
 //!
 //! # What a program must not do
 //!

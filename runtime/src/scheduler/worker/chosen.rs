@@ -156,6 +156,11 @@ impl Worker {
         nursery::report_panic(&root, payload.unwrap_or_else(|panic| panic));
     }
 
+    /// In a simulation: which of so many branches (at least two) is polled first.
+    pub(crate) fn chosen_branch(&self, of: usize) -> Option<usize> {
+        self.shared.choose.get().map(|choose| self.ask(|| choose.branch(of), of))
+    }
+
     /// A choice of `of`.
     fn ask(&self, choice: impl FnOnce() -> usize, of: usize) -> usize {
         self.ask_or(choice, 0).min(of - 1)
