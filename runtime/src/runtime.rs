@@ -46,6 +46,7 @@ use crate::watch::{Hogging, Instrument, Observer, OnGuard, STALL_AFTER, Stall, S
 /// let greeting = trioxide_runtime::run(async { format!("Hello, {name}!") });
 /// assert_eq!(greeting, "Hello, world!");
 /// ```
+#[track_caller]
 pub fn run<F: Future>(main: F) -> F::Output {
     not_in_run();
     match Runtime::builder().build() {
@@ -104,6 +105,7 @@ impl Runtime {
     /// # Panics
     ///
     /// With the panic of `main`; inside another run; while another thread runs something on this runtime.
+    #[track_caller]
     pub fn run<F: Future>(&self, main: F) -> F::Output {
         not_in_run();
         let worker = self.first.lock().take();
@@ -126,6 +128,7 @@ impl Drop for Returned<'_> {
     }
 }
 
+#[track_caller]
 fn run_main<F: Future>(worker: &Worker, signal_grace: Option<Duration>, main: F) -> F::Output {
     let runtime = NonNull::from(worker.shared());
     // The root of the tree: a nursery without a body, whose one child is the main task; the count that it starts with is that child's.

@@ -276,3 +276,12 @@ fn outside_a_run_looking_is_an_error() {
         assert!(text.contains("was called outside a run"), "{text}");
     }
 }
+
+#[test]
+fn the_main_task_was_spawned_where_run_was_called() {
+    let runtime = Runtime::builder().workers(1).build().unwrap();
+    let at = async || current_task().spawned_at();
+    for (spawned_at, line) in [(trioxide_runtime::run(at()), line!()), (runtime.run(at()), line!())] {
+        assert_eq!((spawned_at.file(), spawned_at.line()), (file!(), line));
+    }
+}
