@@ -3,12 +3,13 @@
 use std::fs;
 use std::io::{ErrorKind, Read, SeekFrom};
 use std::path::PathBuf;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::sync::mpsc;
 
 use futures_util::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt, poll};
 use trioxide_io::fs::{self as io_fs, File, PathError};
 use trioxide_io::{BufReader, copy};
-use trioxide_runtime::{CancelScope, checkpoint};
+use trioxide_runtime::{CancelScope, Runtime, blocking, checkpoint};
 use trioxide_testing::on_each;
 
 use crate::common::{ALL, bytes, is_checkpoint};
@@ -187,47 +188,66 @@ fn the_traits_of_futures_io() {
     });
 }
 
-/// Polls a future once, and drops it: as a `select!` of others does.
-async fn begun_and_dropped<F: Future + Unpin>(mut future: F) {
-    assert!(poll!(Pin::new(&mut future)).is_pending());
+/// Polls a future once, while the pool's only thread is busy: what the poll has begun cannot have ended.
+async fn begun<F: Future>(mut future: Pin<&mut F>) -> impl AsyncFnOnce() + use<F> {
+    let (let_go, busy) = mpsc::channel();
+    let mut thread = Box::pin(blocking(move || busy.recv()));
+    assert!(poll!(thread.as_mut()).is_pending());
+    assert!(poll!(future.as_mut()).is_pending());
+    async move || {
+        let_go.send(()).unwrap();
+        thread.await.unwrap();
+    }
+}
+
+/// And drops it before it goes on, as a `select!` of others does.
+async fn begun_and_dropped<F: Future>(future: F) {
+    let go_on = begun(pin!(future)).await;
+    go_on().await;
 }
 
 #[test]
 fn what_a_dropped_poll_has_begun_is_not_lost_and_not_done_twice() {
+    for workers in ALL {
+        let runtime = Runtime::builder().workers(*workers).max_blocking_threads(1).build().unwrap();
+        runtime.run(what_a_dropped_poll_has_begun());
+    }
+}
+
+async fn what_a_dropped_poll_has_begun() {
     let dir = Dir::new("flight");
-    on_each(ALL, async || {
-        let path = dir.file("one");
-        fs::write(&path, "0123456789").unwrap();
-        let mut file = File::options().read(true).write(true).open(&path).await.unwrap();
-        let mut buf = [0; 4];
-        begun_and_dropped(AsyncReadExt::read(&mut file, &mut buf)).await;
-        assert_eq!(AsyncReadExt::read(&mut file, &mut buf[..2]).await.unwrap(), 2);
-        assert_eq!(&buf[..2], b"01", "what the first has read is there");
-        assert_eq!(file.read(&mut buf).await.unwrap(), 2);
-        assert_eq!(&buf[..2], b"23", "to whoever reads");
-        begun_and_dropped(AsyncReadExt::read(&mut file, &mut buf)).await;
-        file.write_all(b"xy").await.unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"0123xy6789", "and a writer is not behind it");
+    let path = dir.file("one");
+    fs::write(&path, "0123456789").unwrap();
+    let mut file = File::options().read(true).write(true).open(&path).await.unwrap();
+    let mut buf = [0; 4];
+    begun_and_dropped(AsyncReadExt::read(&mut file, &mut buf)).await;
+    assert_eq!(AsyncReadExt::read(&mut file, &mut buf[..2]).await.unwrap(), 2);
+    assert_eq!(&buf[..2], b"01", "what the first has read is there");
+    assert_eq!(file.read(&mut buf).await.unwrap(), 2);
+    assert_eq!(&buf[..2], b"23", "to whoever reads");
+    begun_and_dropped(AsyncReadExt::read(&mut file, &mut buf)).await;
+    file.write_all(b"xy").await.unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"0123xy6789", "and a writer is not behind it");
 
-        begun_and_dropped(AsyncWriteExt::write(&mut file, b"ab")).await;
-        assert_eq!(AsyncWriteExt::write(&mut file, b"abc").await.unwrap(), 2, "the same again: it is written once");
-        begun_and_dropped(AsyncWriteExt::write(&mut file, b"c")).await;
-        AsyncWriteExt::write_all(&mut file, b"d").await.unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"0123xyabcd", "another one comes after it");
+    begun_and_dropped(AsyncWriteExt::write(&mut file, b"ab")).await;
+    assert_eq!(AsyncWriteExt::write(&mut file, b"abc").await.unwrap(), 2, "the same again: it is written once");
+    begun_and_dropped(AsyncWriteExt::write(&mut file, b"c")).await;
+    AsyncWriteExt::write_all(&mut file, b"d").await.unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"0123xyabcd", "another one comes after it");
 
-        begun_and_dropped(AsyncSeekExt::seek(&mut file, SeekFrom::Start(1))).await;
-        assert_eq!(file.read(&mut buf).await.unwrap(), 4);
-        assert_eq!(&buf, b"123x");
+    begun_and_dropped(AsyncSeekExt::seek(&mut file, SeekFrom::Start(1))).await;
+    assert_eq!(file.read(&mut buf).await.unwrap(), 4);
+    assert_eq!(&buf, b"123x");
 
-        // Begun in a scope that is cancelled then, and used outside of it.
-        let scope = CancelScope::new();
-        let handle = scope.handle();
-        let mut read = Box::pin(scope.run(AsyncReadExt::read(&mut file, &mut buf)));
-        assert!(poll!(read.as_mut()).is_pending());
-        handle.cancel("enough");
-        let delivered = read.await.map_or(0, Result::unwrap); // by then it may have ended
-        let mut rest = buf[..delivered].to_vec();
-        AsyncReadExt::read_to_end(&mut file, &mut rest).await.unwrap();
-        assert_eq!(rest, b"yabcd");
-    });
+    // Begun in a scope that is cancelled then, and used outside of it.
+    let scope = CancelScope::new();
+    let handle = scope.handle();
+    let mut read = Box::pin(scope.run(AsyncReadExt::read(&mut file, &mut buf)));
+    let go_on = begun(read.as_mut()).await;
+    handle.cancel("enough");
+    assert!(read.await.is_err());
+    go_on().await;
+    let mut rest = Vec::new();
+    AsyncReadExt::read_to_end(&mut file, &mut rest).await.unwrap();
+    assert_eq!(rest, b"yabcd");
 }
