@@ -6,12 +6,14 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use super::{Site, with_result};
+use crate::context;
 use crate::nursery::Nursery;
 use crate::primitives::Mutex;
 
 /// Runs the futures of a tuple, all of the same output, on all workers, and gives the value of the one that ends first.
 ///
-/// The others are cancelled, and it waits until they have unwound. In the task, and borrowing: [`race!`](crate::race).
+/// The others are cancelled, and it waits until they have unwound. Which is spawned first is left to chance, so that where several are ready none is preferred, and a race
+/// in a loop starves nobody. In the task, and borrowing: [`race!`](crate::race).
 ///
 /// # Cancellation
 ///
@@ -71,12 +73,16 @@ where
     async move {
         let won = Won::default();
         let body = async |n: Nursery<Infallible>| {
-            let mut any = false;
+            let mut futures: Vec<F> = futures.into_iter().collect();
+            assert!(
+                !futures.is_empty(),
+                "trioxide: `parallel::race_all` of nothing never ends; give it at least one future"
+            );
+            let first = any_of(futures.len());
+            futures.rotate_left(first);
             for future in futures {
-                any = true;
                 won.spawn(&n, future, at);
             }
-            assert!(any, "trioxide: `parallel::race_all` of nothing never ends; give it at least one future");
         };
         with_result(body, || won.take()).await
     }
@@ -93,6 +99,11 @@ pub trait Race: private::Sealed {
 
 mod private {
     pub trait Sealed {}
+}
+
+/// Any of so many: on one worker the last to be spawned begins first.
+fn any_of(many: usize) -> usize {
+    context::worker(|worker| worker.map_or(0, |worker| worker.any_of(many)))
 }
 
 /// The value of the winner.
@@ -141,7 +152,18 @@ macro_rules! tuples {
             #[allow(private_interfaces)]
             fn spawn(self, nursery: &Nursery<Infallible>, won: &Won<T>, at: Site) {
                 let ($($future,)+) = self;
-                $(won.spawn(nursery, $future, at);)+
+                $(let mut $future = Some($future);)+
+                let first = any_of([$(stringify!($future)),+].len());
+                for before in [false, true] {
+                    let mut place = 0;
+                    $(
+                        if (place < first) == before && let Some(future) = $future.take() {
+                            won.spawn(nursery, future, at);
+                        }
+                        place += 1;
+                    )+
+                    let _ = place;
+                }
             }
         }
     };

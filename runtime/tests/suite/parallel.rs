@@ -253,6 +253,18 @@ fn join_gives_values_of_all_types() {
 }
 
 #[test]
+fn races_in_a_loop_starve_nobody() {
+    on_each(ALL, async || {
+        let (mut of_tuple, mut of_all) = ([0; 3], [0; 3]);
+        for _ in 0..200 {
+            of_tuple[parallel::race((ready(0), ready(1), ready(2))).await] += 1;
+            of_all[parallel::race_all((0..3).map(ready)).await] += 1;
+        }
+        assert!(of_tuple.iter().chain(&of_all).all(|&won| won > 10), "{of_tuple:?} {of_all:?}");
+    });
+}
+
+#[test]
 fn race_gives_the_first_value_when_the_losers_have_unwound() {
     on_each(ALL, async || {
         let (cleaned, begun) = (Count::default(), Count::default());
