@@ -196,6 +196,8 @@ impl Drop for Runtime {
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
+        // A thread of it may still hold `Shared`, for a wake that it is at the end of: what the runtime has open would be closed later.
+        self.shared.pool.close();
     }
 }
 

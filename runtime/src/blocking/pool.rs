@@ -206,11 +206,19 @@ impl Pool {
 }
 
 impl Drop for Pool {
-    /// Waits for the threads, but for those that were abandoned.
     fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Pool {
+    /// Waits for the threads, but for those that were abandoned. When that is done none of the others holds anything of the runtime.
+    pub(crate) fn close(&self) {
         let joined: Vec<Thread> = {
             let mut state = self.inner.state.lock();
-            state.closed = true;
+            if std::mem::replace(&mut state.closed, true) {
+                return;
+            }
             let State { free, threads, .. } = &mut *state;
             // P4. Who searches may be about to take one that was abandoned.
             let jobs = !self.inner.queue.1.is_empty();
