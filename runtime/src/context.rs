@@ -31,6 +31,8 @@ struct Context {
     node: Cell<*const Node>,
     /// The innermost of the scopes that have no node (`scope::unmade` U1).
     unmade: Cell<*const Unmade>,
+    /// How often a holder that has no node has only yielded (`scope::unmade` U2).
+    yields: Cell<u32>,
     budget: Cell<u32>,
     /// Some leaf was refused with the task's own waker, when so many marks had been taken back (`scope::shield` A2).
     refused: Cell<Option<u64>>,
@@ -48,6 +50,7 @@ per_thread! {
             task: Cell::new(ptr::null()),
             node: Cell::new(ptr::null()),
             unmade: Cell::new(ptr::null()),
+            yields: Cell::new(0),
             budget: Cell::new(0),
             refused: Cell::new(None),
             locals: Cell::new(ptr::null()),
@@ -263,6 +266,17 @@ pub(crate) fn unmade() -> *const Unmade {
     CONTEXT.with(|context| context.unmade.get())
 }
 
+/// So often holders without a node have yielded on this thread: what is below a poll is told by a change (`scope::unmade` U2).
+#[inline]
+pub(crate) fn yields() -> u32 {
+    CONTEXT.with(|context| context.yields.get())
+}
+
+/// A holder without a node has only yielded.
+pub(crate) fn note_yield() {
+    CONTEXT.with(|context| context.yields.set(context.yields.get().wrapping_add(1)));
+}
+
 /// A scope without a node has got one, `node`, which hangs below the present one.
 pub(crate) fn enter_made(node: *const Node) {
     CONTEXT.with(|context| context.node.set(node));
@@ -295,9 +309,7 @@ pub(crate) fn task_is_due() -> bool {
 
 /// Whether the code that is running stands in a cancelled scope.
 pub(crate) fn is_cancelled() -> bool {
-    let node = CONTEXT.with(|context| context.node.get());
-    // SAFETY: C1.
-    unsafe { node.as_ref() }.is_some_and(Node::is_effective)
+    CONTEXT.with(Context::is_cancelled)
 }
 
 /// Whether the code that is running stands in the parent of `node`, so that this sees to what its surroundings ask for.
@@ -393,7 +405,7 @@ pub(crate) fn poll_checkpoint(cx: &mut TaskContext<'_>, operation: &'static str)
         if context.tracks.get() {
             note_now(operation);
         }
-        if node.is_effective() && context.refuses(node, cx) {
+        if node.is_effective() && context.refuses(cx) {
             return Poll::Pending;
         }
         let budget = context.budget.get();
@@ -410,7 +422,7 @@ pub(crate) fn poll_checkpoint(cx: &mut TaskContext<'_>, operation: &'static str)
 pub(crate) fn is_refused(cx: &TaskContext<'_>) -> bool {
     CONTEXT.with(|context| {
         // SAFETY: C1.
-        unsafe { context.node.get().as_ref() }.is_some_and(|node| node.is_effective() && context.refuses(node, cx))
+        unsafe { context.node.get().as_ref() }.is_some_and(|node| node.is_effective() && context.refuses(cx))
     })
 }
 
@@ -432,9 +444,22 @@ impl Context {
         ptr::eq(cx.waker().data().cast::<Header>(), self.task.get())
     }
 
-    /// Refuses a leaf in the cancelled scope of `node`. False if that is not cancelled any more.
+    #[inline]
+    fn is_cancelled(&self) -> bool {
+        // SAFETY: C1.
+        let effective = |node: *const Node| unsafe { node.as_ref() }.is_some_and(Node::is_effective);
+        // There may be a shield among the scopes that have no node.
+        effective(self.node.get()) && (self.unmade.get().is_null() || effective(self.made()))
+    }
+
+    /// Refuses a leaf in a cancelled scope. False if the scope is not cancelled after all.
     #[cold]
-    fn refuses(&self, node: &Node, cx: &TaskContext<'_>) -> bool {
+    fn refuses(&self, cx: &TaskContext<'_>) -> bool {
+        if !self.is_cancelled() {
+            return false;
+        }
+        // SAFETY: C1; it was looked at just now.
+        let node = unsafe { &*self.node.get() };
         if !self.is_tasks_own(cx) {
             return node.refuse(cx.waker());
         }

@@ -150,13 +150,15 @@ impl<T> Running<T> {
             }
             let Some(request) = sent else { return };
             self.ticket.pause();
+            let yields = context::yields();
             let polled = context::with_node(&self.node, || request.as_mut().poll(cx));
             if polled.is_pending() {
                 if self.abandon {
                     return; // The scope around sees to it: it drops the whole call.
                 }
                 self.node.hold();
-                if !self.node.is_effective() || self.node.settle(context::task_is_due(), cx) == Settled::Held {
+                let held = yields != context::yields(); // U2 of `scope::unmade`.
+                if !self.node.is_effective() || held || self.node.settle(context::task_is_due(), cx) == Settled::Held {
                     return;
                 }
                 // Cancelled during this poll, as something was woken: what was completed before the cancel is delivered first.

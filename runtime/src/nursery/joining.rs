@@ -194,6 +194,7 @@ where
         let mut this = self.as_mut().project();
         let node = &this.opened.node;
         deliver &= !node.is_effective();
+        let yields = context::yields();
         let body = this.body.as_mut().as_pin_mut().expect("polled while there is a body");
         match catch_unwind(AssertUnwindSafe(|| context::with_node(node, || body.poll(cx)))) {
             Ok(Poll::Ready(output)) => match output.into_result() {
@@ -207,7 +208,8 @@ where
                     node.answer(cx.waker());
                     node.hold();
                 }
-                if !node.is_effective() || node.settle(context::task_is_due(), cx) == Settled::Held {
+                let held = yields != context::yields(); // U2 of `scope::unmade`.
+                if !node.is_effective() || held || node.settle(context::task_is_due(), cx) == Settled::Held {
                     return Poll::Pending;
                 }
                 // Cancelled during this poll, as something was woken: what was completed before the cancel is delivered first.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::deadline::{Deadline, FromNow, Stage};
@@ -26,13 +26,18 @@ use super::scoped::{Scoped, Unentered};
 /// ```
 #[must_use = "a scope does nothing until it runs a future"]
 pub struct CancelScope {
-    node: Unentered,
+    /// Made when somebody wants a handle. Nobody else can reach a scope before it waits for something, so without one it runs as a time-out does, which
+    /// may not need a node at all (`unmade`).
+    node: OnceLock<Unentered>,
+    /// What the node begins with.
+    deadline: Deadline,
+    flags: u32,
 }
 
 impl CancelScope {
     /// A scope without a deadline.
     pub fn new() -> Self {
-        Self { node: Unentered(Node::unattached(0)) }
+        Self { node: OnceLock::new(), deadline: Deadline::Never, flags: 0 }
     }
 
     /// Sets, moves or takes away the deadline, as [`ScopeHandle::set_deadline`] does.
@@ -52,25 +57,41 @@ impl CancelScope {
 
     /// Cancels the scope when `after` has passed since it was entered.
     pub fn deadline_after(self, after: Duration) -> Self {
-        self.node.0.set_deadline(Deadline::After(after));
-        self
+        self.with_deadline(Deadline::After(after))
     }
 
     /// Cancels the scope at `at`, a moment of the run's clock.
     pub fn deadline_at(self, at: Instant) -> Self {
-        self.node.0.set_deadline(Deadline::At(at));
+        self.with_deadline(Deadline::At(at))
+    }
+
+    fn with_deadline(mut self, deadline: Deadline) -> Self {
+        // A second one must not take back a first that has passed.
+        if self.node.get().is_none() && self.deadline == Deadline::Never {
+            self.deadline = deadline;
+        } else {
+            self.node().set_deadline(deadline);
+        }
         self
     }
 
     /// Keeps out cancellation by the scopes around it, which wait for it. Its own deadline and handle still cancel it.
-    pub fn shield(self) -> Self {
-        self.node.0.set_shield(true);
+    pub fn shield(mut self) -> Self {
+        match self.node.get() {
+            Some(Unentered(node)) => node.set_shield(true),
+            None => self.flags |= SHIELD,
+        }
         self
     }
 
     /// A handle that cancels this scope from anywhere, before, while and after it runs.
     pub fn handle(&self) -> ScopeHandle {
-        ScopeHandle { node: Arc::clone(&self.node.0) }
+        ScopeHandle { node: Arc::clone(self.node()) }
+    }
+
+    fn node(&self) -> &Arc<Node> {
+        let made = || Unentered(Node::unattached_until(self.flags, self.deadline));
+        &self.node.get_or_init(made).0
     }
 
     /// Runs `future` in the scope.
@@ -88,7 +109,11 @@ impl CancelScope {
     ///
     /// When polled outside a run; and with the panic of `future`.
     pub async fn run<F: Future>(self, future: F) -> Result<F::Output, Cancelled> {
-        Scoped::on("CancelScope::run", Arc::clone(&self.node.0), future).await
+        let scoped = match self.node.get() {
+            Some(Unentered(node)) => Scoped::on("CancelScope::run", Arc::clone(node), future),
+            None => Scoped::new("CancelScope::run", self.flags, self.deadline, future),
+        };
+        scoped.await
     }
 }
 
@@ -100,7 +125,7 @@ impl Default for CancelScope {
 
 impl fmt::Debug for CancelScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.node.0.describe("CancelScope", f)
+        self.node().describe("CancelScope", f)
     }
 }
 

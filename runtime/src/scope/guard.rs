@@ -6,7 +6,9 @@
 //! is below it goes on counting on the scopes above (see `shield`).
 //!
 //! A guard must never turn into a hang. So it counts only while its holder answers:
-//! 1. Every wake of a holder goes through `Node::notify_owner`, which sets `WOKEN`; its poll clears it. A cancel wakes all holders.
+//! 1. A cancel wakes all holders below, by `Node::notify_owner`, which sets `WOKEN`; the poll of a holder clears it. From that poll on, every wake of the
+//!    holder goes that way: its inside is polled with the holder's own node as the waker (`scoped`). Before, nobody asks, so the inside has the waker
+//!    that the holder was polled with, and the holder need not even have a node before it stays suspended (`unmade`).
 //! 2. When the cancelled scope that waits for guards has polled its inside, and nothing else of the task is due (`settle`), a
 //!    holder that is still `WOKEN` was woken and not polled. It may be on its way (another thread has set the bit and not yet called
 //!    the waker), so the scope wakes it itself, marks it `SUSPECT`, and has itself polled again.

@@ -233,7 +233,11 @@ unsafe impl Linked for Node {
 impl Node {
     /// A node that hangs nowhere yet.
     pub(crate) fn unattached(flags: u32) -> Arc<Self> {
-        Arc::new(Self::with(flags, None, Inner::new(false, Deadline::Never)))
+        Self::unattached_until(flags, Deadline::Never)
+    }
+
+    pub(super) fn unattached_until(flags: u32, deadline: Deadline) -> Arc<Self> {
+        Arc::new(Self::with(flags, None, Inner::new(false, deadline)))
     }
 
     /// A node at `place`, attached, with a deadline that is not relative.

@@ -11,7 +11,7 @@ use super::deadline::Deadline;
 use super::finally::cut;
 use super::guard::Settled;
 use super::node::Node;
-use super::node::flag::{ATTACHED, CANCELLED, CAUGHT, EFFECTIVE, HOLDER, HOLDING, SHIELD};
+use super::node::flag::{ATTACHED, CANCELLED, CAUGHT, CUT_ON_STOP, EFFECTIVE, HOLDER, HOLDING, SHIELD, SUSPECT, WOKEN};
 use super::reason::{CancelReason, CancelSource, Cancelled};
 use super::unmade::with_unmade;
 use crate::context;
@@ -23,8 +23,10 @@ pin_project! {
         #[pin]
         inside: Option<F>,
         node: Entered,
-        // The node as the waker of a shield's inside: so it is seen whether the shield is still polled.
+        // The node as the waker of a holder's inside: so it is seen whether the holder is still polled (`guard`).
         own_waker: Option<Waker>,
+        // Also where nothing around is cancelled: for whoever polls the scope only if its node was woken.
+        always_own: bool,
         operation: &'static str,
     }
 }
@@ -32,7 +34,7 @@ pin_project! {
 /// A node that leaves the tree with its future.
 struct Entered {
     node: Option<Arc<Node>>,
-    /// Of the node that is made at entry if none was given.
+    /// Of the node that is made if none was given.
     flags: u32,
     deadline: Deadline,
     entered: bool,
@@ -52,23 +54,24 @@ impl Drop for Unentered {
 }
 
 impl<F: Future> Scoped<F> {
-    /// A scope with a node of its own, made at entry with `flags`.
+    /// A scope whose node is made with `flags`, when it is needed.
     pub(crate) fn new(operation: &'static str, flags: u32, deadline: Deadline, inside: F) -> Self {
         let node = Entered { node: None, flags, deadline, entered: false, armed: false };
-        Self { inside: Some(inside), node, own_waker: None, operation }
+        Self { inside: Some(inside), node, own_waker: None, always_own: false, operation }
     }
 
     /// A scope on `node`, which is not yet attached.
     pub(crate) fn on(operation: &'static str, node: Arc<Node>, inside: F) -> Self {
         let node = Entered { node: Some(node), flags: 0, deadline: Deadline::Never, entered: false, armed: false };
-        Self { inside: Some(inside), node, own_waker: None, operation }
+        Self { inside: Some(inside), node, own_waker: None, always_own: true, operation }
     }
 }
 
 impl Entered {
     /// Before each poll. Afterwards the scope has a node, or can do without (`unmade`).
     fn begin(&mut self, operation: &'static str) {
-        if self.entered && (self.node.is_some() || self.deadline == Deadline::Never) {
+        let watches = self.flags != 0 || self.deadline != Deadline::Never;
+        if self.entered && (self.node.is_some() || !watches) {
             return;
         }
         // `CancelScope::run` takes the scope by value, so it has not been entered before.
@@ -77,7 +80,13 @@ impl Entered {
             return node.attach(context::place(operation));
         }
         // One look at the clock.
-        let now = (self.deadline != Deadline::Never).then(|| crate::time::now_for(operation));
+        let now = match self.deadline {
+            Deadline::Never => {
+                context::task(operation); // Outside of one it panics, as the clock does.
+                None
+            }
+            _ => Some(crate::time::now_for(operation)),
+        };
         if let Some(now) = now
             && !self.entered
         {
@@ -85,12 +94,18 @@ impl Entered {
         }
         self.entered = true;
         let past = now.is_some_and(|now| self.deadline.at().is_some_and(|at| at <= now));
-        if past || self.flags != 0 || context::tracks() {
+        let holds = self.is_holder() && context::is_cancelled();
+        if past || holds || self.flags & CUT_ON_STOP != 0 || context::tracks() {
             let node = self.make(operation);
             if past {
                 node.cancel(CancelReason::of(CancelSource::Deadline));
             }
         }
+    }
+
+    /// Whether the node that is made would hold while its inside is suspended.
+    fn is_holder(&self) -> bool {
+        self.flags & (HOLDER | SHIELD) != 0
     }
 
     fn make(&mut self, operation: &'static str) -> &Arc<Node> {
@@ -141,11 +156,15 @@ impl<F: Future> Future for Scoped<F> {
         loop {
             let inside = this.inside.as_mut().as_pin_mut().expect("a scope is not polled after its end");
             let mut holder = false;
+            let unmade = this.node.node.is_none();
+            let yields = context::yields();
             let polled = if let Some(node) = &this.node.node {
                 holder = node.flags.load(Acquire) & (HOLDER | SHIELD) != 0;
                 if holder {
                     node.answer(cx.waker());
-                    this.own_waker.get_or_insert_with(|| Waker::from(Arc::clone(node)));
+                    if this.own_waker.is_none() && (*this.always_own || context::is_cancelled()) {
+                        *this.own_waker = Some(Waker::from(Arc::clone(node)));
+                    }
                 }
                 context::with_node(node, || match this.own_waker {
                     Some(waker) => inside.poll(&mut Context::from_waker(waker)),
@@ -153,11 +172,18 @@ impl<F: Future> Future for Scoped<F> {
                 })
             } else {
                 let due = context::task_is_due();
-                let Entered { node, deadline, .. } = &mut *this.node;
-                let polled = with_unmade(operation, *deadline, node, || inside.poll(cx));
+                let Entered { node, flags, deadline, .. } = &mut *this.node;
+                let polled = with_unmade(operation, *flags, *deadline, node, || inside.poll(cx));
                 // It has only yielded: whoever woke the task meanwhile has it poll us again.
-                if polled.is_pending() && node.is_none() && !due && context::task_is_due() && context::is_tasks_own(cx)
+                if polled.is_pending()
+                    && this.node.node.is_none()
+                    && !due
+                    && context::task_is_due()
+                    && context::is_tasks_own(cx)
                 {
+                    if this.node.is_holder() {
+                        context::note_yield();
+                    }
                     return Poll::Pending;
                 }
                 polled
@@ -170,12 +196,16 @@ impl<F: Future> Future for Scoped<F> {
             // Register first, then look (N3).
             let node = this.node.suspend(operation, holder, cx);
             let flags = node.flags.load(Acquire);
+            if unmade && flags & (HOLDER | SHIELD) != 0 && flags & (WOKEN | SUSPECT) != 0 {
+                continue; // Woken as soon as it was made, while its inside was being polled: it has not answered (`owner` O1).
+            }
             if flags & HOLDER != 0 {
                 node.hold();
             } else if flags & (SHIELD | HOLDING) == SHIELD {
                 node.hold_if_shielded();
             }
-            if !is_ours(node) || node.settle(context::task_is_due(), cx) == Settled::Held {
+            let held = yields != context::yields(); // U2 of `unmade`.
+            if !is_ours(node) || held || node.settle(context::task_is_due(), cx) == Settled::Held {
                 return Poll::Pending;
             }
             // Cancelled during this poll, as something was woken: what was completed before the cancel is delivered first.

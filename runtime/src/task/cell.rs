@@ -213,12 +213,13 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Tur
         let mut deliver = !node.is_effective();
         header.after.turn_begins();
         let outcome = loop {
+            let yields = context::yields();
             // SAFETY: `RUNNING` is ours (T4); the future never moves: it lies in the cell.
             let polled = catch_unwind(AssertUnwindSafe(|| unsafe { poll_future::<F, S>(task, &mut cx) }));
             match polled {
                 Ok(Poll::Ready(output)) => break Outcome::Output(output),
                 Err(panic) => break Outcome::Panic(panic),
-                Ok(Poll::Pending) if !is_cut(header, &cx) => {
+                Ok(Poll::Pending) if !is_cut(header, yields, &cx) => {
                     header.after.turn_ends().tell();
                     if context::must_ask_again() {
                         let _ = header.state.notify(); // We hold `RUNNING`, so it is noted, and queues nothing.
@@ -261,7 +262,8 @@ enum Next {
 }
 
 /// Whether a suspended task is to be dropped where it stands. Registers it first if it is to sleep (N3).
-fn is_cut(header: &Header, cx: &Context<'_>) -> bool {
+/// `yields`: what `context::yields` was before the poll.
+fn is_cut(header: &Header, yields: u32, cx: &Context<'_>) -> bool {
     let due = header.state.is_notified();
     // SAFETY: T2.
     let base = unsafe { header.base.as_ref() };
@@ -271,10 +273,12 @@ fn is_cut(header: &Header, cx: &Context<'_>) -> bool {
     // The base is asked, too: a cancel marks it, wakes its tasks, and only then comes to their own nodes. If it was cancelled when the task
     // wanted to register, that counts, whatever a shield has made of it since.
     let cancelled = !registered || base.is_effective();
-    match header.own_node() {
-        Some(own) => (cancelled || own.is_effective()) && own.settle(due, cx) == Settled::Free,
-        None => cancelled,
+    let own = header.own_node();
+    // U2 of `scope::unmade`.
+    if !(cancelled || own.is_some_and(Node::is_effective)) || yields != context::yields() {
+        return false;
     }
+    own.is_none_or(|own| own.settle(due, cx) == Settled::Free)
 }
 
 /// The future has ended, one way or another.

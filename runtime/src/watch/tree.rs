@@ -347,6 +347,7 @@ fn leaves(inner: &Inner, out: &mut Vec<(TaskInfo, TaskState)>) {
 /// ```
 #[track_caller]
 pub fn task_tree() -> TaskTree {
+    drop(context::current_node()); // Makes the scopes of the caller that have no node.
     let tree = context::worker(|worker| {
         worker.filter(|_| context::in_task()).and_then(|worker| TaskTree::of(worker.shared()))
     });

@@ -42,6 +42,79 @@ fn a_clean_up_runs_to_its_end_in_a_cancelled_scope() {
     });
 }
 
+/// A body that waits for nothing but its turn has no node in the tree; a cancel that comes in the very poll in which it has yielded finds nothing there to wait for.
+#[test]
+fn a_cancel_just_after_a_body_has_yielded_waits_for_its_clean_up() {
+    async fn yielding(cleaned: Flag) {
+        let clean_up = async move {
+            checkpoint().await;
+            cleaned.set();
+        };
+        let body = async {
+            loop {
+                pending_once().await;
+            }
+        };
+        finally(body, clean_up).await
+    }
+    async fn yielding_before(cleaned: Flag, cancel: impl FnOnce()) {
+        join(yielding(cleaned), async { cancel() }).await;
+    }
+    on_each(ALL, async || {
+        let [in_scope, in_body, in_child, with_node, shielded, behind] = std::array::from_fn(|_| Flag::default());
+        cut(async |handle| yielding_before(in_scope.clone(), || handle.cancel("now")).await).await;
+        nursery(async |n| yielding_before(in_body.clone(), || n.cancel("now")).await).await;
+        nursery(async |n| {
+            let (group, cleaned) = (n.clone(), in_child.clone());
+            n.spawn(yielding_before(cleaned, move || group.cancel("now")));
+            let (group, cleaned) = (n.clone(), with_node.clone());
+            n.task("with a node of its own").spawn(yielding_before(cleaned, move || group.cancel("now")));
+        })
+        .await;
+        cut(async |handle| {
+            let kept = async {
+                pending_once().await;
+                shielded.set();
+            };
+            join(shield(kept), async { handle.cancel("now") }).await;
+            sleep_forever().await;
+        })
+        .await;
+        checkpoint().await; // So that the task is not due because of what was before.
+        // The scopes around are cancelled already when the poll begins; only a shield keeps the body from seeing that.
+        let cancelled = CancelScope::new();
+        cancelled.handle().cancel("before");
+        let scope = CancelScope::new();
+        let handle = scope.handle();
+        let [on, off] = [true, false].map(|on| (on, handle.clone()));
+        let [on, off] = [on, off].map(|(on, handle)| async move { handle.set_shield(on) });
+        let inside = scope.run(join(on, join(yielding(behind.clone()), off)));
+        assert!(cancelled.run(inside).await.is_err());
+        for cleaned in [in_scope, in_body, in_child, with_node, shielded, behind] {
+            assert!(cleaned.is_set());
+        }
+    });
+}
+
+#[test]
+fn a_cancel_inside_a_shield_that_has_waited_for_nothing_does_not_enter_it() {
+    on_each(ALL, async || {
+        let saved = Flag::default();
+        cut(async |handle| {
+            shield(async {
+                checkpoint().await;
+                handle.cancel("now");
+                checkpoint().await;
+                saved.set();
+            })
+            .await;
+            checkpoint().await;
+        })
+        .await;
+        assert!(saved.is_set());
+    });
+}
+
 #[test]
 fn a_clean_up_runs_after_the_end_of_the_body_and_gives_its_value() {
     on_each(ALL, async || {
