@@ -345,6 +345,7 @@ pub(crate) fn hold_runtime(operation: &str) -> Arc<Shared> {
 }
 
 /// Tells of the task that is being polled, if one is.
+#[inline]
 pub(crate) fn with_current_task<R>(f: impl FnOnce(&Header) -> R) -> Option<R> {
     let task = CONTEXT.try_with(|context| context.task.get()).unwrap_or(ptr::null());
     // SAFETY: C1.
@@ -394,28 +395,34 @@ pub(crate) fn use_up_budget() {
 
 /// The gate of every leaf; see `lowlevel::poll_checkpoint`.
 #[inline]
-#[track_caller]
 pub(crate) fn poll_checkpoint(cx: &mut TaskContext<'_>, operation: &'static str) -> Poll<()> {
-    CONTEXT.with(|context| {
-        // SAFETY: C1.
-        let Some(node) = (unsafe { context.node.get().as_ref() }) else {
-            // A model of a leaf by itself has no run round it: there the gate stands open.
-            return if cfg!(loom) { Poll::Ready(()) } else { outside(operation) };
-        };
-        if context.tracks.get() {
-            note_now(operation);
-        }
-        if node.is_effective() && context.refuses(cx) {
-            return Poll::Pending;
-        }
+    poll_past_checkpoint(cx, operation, |_| ())
+}
+
+/// As `poll_checkpoint`; past it `f` gets the running task. (Without one only in models of a leaf by itself.) It is one look at the thread's context for both, and what is rare
+/// stands elsewhere: this is in the way of every operation.
+#[inline]
+pub(crate) fn poll_past_checkpoint<R>(
+    cx: &mut TaskContext<'_>,
+    operation: &'static str,
+    f: impl FnOnce(Option<&Header>) -> R,
+) -> Poll<R> {
+    // Not `with`: that is not inlined into other crates.
+    let passed = CONTEXT.try_with(|context| {
         let budget = context.budget.get();
-        if budget == 0 {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+        // SAFETY: C1.
+        let is_plain = unsafe { context.node.get().as_ref() }.is_some_and(|node| !node.is_effective());
+        if !is_plain || budget == 0 || context.tracks.get() {
+            if context.stops(cx, operation) {
+                return Poll::Pending;
+            }
+        } else {
+            context.budget.set(budget - 1);
         }
-        context.budget.set(budget - 1);
-        Poll::Ready(())
-    })
+        // SAFETY: C1.
+        Poll::Ready(f(unsafe { context.task.get().as_ref() }))
+    });
+    passed.unwrap_or_else(|_| outside(operation))
 }
 
 /// Whether the code that is running stands in a cancelled scope, and so a leaf that begins is to stay pending.
@@ -440,6 +447,29 @@ pub(crate) fn must_ask_again() -> bool {
 }
 
 impl Context {
+    /// The gate, in all cases. Whether the leaf is to stay pending.
+    #[cold]
+    fn stops(&self, cx: &TaskContext<'_>, operation: &'static str) -> bool {
+        // SAFETY: C1.
+        let Some(node) = (unsafe { self.node.get().as_ref() }) else {
+            // A model of a leaf by itself has no run round it: there the gate stands open.
+            return if cfg!(loom) { false } else { outside(operation) };
+        };
+        if self.tracks.get() {
+            note_now(operation);
+        }
+        if node.is_effective() && self.refuses(cx) {
+            return true;
+        }
+        let budget = self.budget.get();
+        if budget == 0 {
+            cx.waker().wake_by_ref();
+            return true;
+        }
+        self.budget.set(budget - 1);
+        false
+    }
+
     fn is_tasks_own(&self, cx: &TaskContext<'_>) -> bool {
         ptr::eq(cx.waker().data().cast::<Header>(), self.task.get())
     }

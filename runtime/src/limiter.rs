@@ -287,7 +287,7 @@ impl CapacityLimiter {
     }
 
     fn acquire_named(&self, borrower: Option<Borrower>, operation: &'static str) -> Acquire<'_> {
-        Acquire { limiter: self, borrower, operation, stage: Stage::New, permits: self.permits.acquire(1, false, None) }
+        Acquire { limiter: self, borrower, operation, stage: Stage::New, permits: self.permits.acquire(1, false) }
     }
 
     fn try_named(&self, borrower: Option<Borrower>) -> Result<LimiterGuard<'_>, TryAcquireError> {

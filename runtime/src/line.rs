@@ -35,13 +35,16 @@ mod holders;
 mod keep;
 
 pub use acquire::Acquire;
+pub(crate) use holders::ended as task_ended;
 pub use keep::{HasPermits, Keep, Owning, Sharing};
 
+use crate::context;
 use crate::primitives::atomic::{AtomicU64, Ordering};
-use crate::task::TaskId;
 use crate::task::after::{self, AfterTurn, TaskRef};
+use crate::task::{Header, TaskId};
 use crate::wait_list::{Locked, Lot};
 use std::fmt;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -258,9 +261,33 @@ impl Permits {
         }
     }
 
-    /// Waits for what is wanted. `operation` is a checkpoint, unless it is `None`: then a thread waits.
-    pub fn acquire(&self, permits: usize, owns: bool, operation: Option<&'static str>) -> Acquire<'_> {
-        Acquire::new(self, permits, owns, operation)
+    /// The first half of the operation of a task that wants permits, or all of them in its own name: a checkpoint; then they are had at once, with the number of who owns them if all
+    /// are. Or `None`: then [`acquire`](Self::acquire) goes on in the same poll. Apart from that because it is short, and nearly always enough.
+    #[inline]
+    pub fn at_once(
+        &self,
+        permits: usize,
+        owns: bool,
+        operation: &'static str,
+    ) -> impl Future<Output = Option<u64>> + use<'_> {
+        poll_fn(move |cx| {
+            context::poll_past_checkpoint(cx, operation, |task| {
+                if !owns {
+                    return self.take_fast(permits).map(|()| 0);
+                }
+                let holder = task.map_or(0, Header::holder);
+                self.own_fast(permits, holder)?;
+                if let Some(task) = task {
+                    task.hold();
+                }
+                Some(holder)
+            })
+        })
+    }
+
+    /// Waits for what is wanted. No checkpoint: see [`at_once`](Self::at_once), or a thread waits.
+    pub fn acquire(&self, permits: usize, owns: bool) -> Acquire<'_> {
+        Acquire::new(self, permits, owns)
     }
 
     /// Gives `permits` back.
@@ -277,6 +304,16 @@ impl Permits {
             }
         }
         self.give_busy(permits);
+    }
+
+    /// Gives all `permits` back, for `holder`, who has owned them.
+    #[inline]
+    pub(crate) fn give_owned(&self, permits: usize, holder: u64) {
+        let (owned, free) = (holder << SHIFT | OWNED, (permits as u64) << SHIFT);
+        // Release: as in `give`. Otherwise it is `BUSY`.
+        if self.word.compare_exchange(owned, free, Ordering::Release, Ordering::Relaxed).is_err() {
+            self.give_busy(permits);
+        }
     }
 
     #[cold]

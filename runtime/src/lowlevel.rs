@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 pub use crate::scheduler::choose::{Candidate, Choose};
 pub use crate::scheduler::driver::{Driver, driver};
 pub use crate::scheduler::quiet::wait_all_tasks_blocked;
-pub use crate::task::after::{AfterTurn, TaskRef, hold, holder, holder_id, holder_of, release};
+pub use crate::task::after::{AfterTurn, TaskRef, holder, holder_id, holder_of};
 pub use crate::wait_list::{Left, Locked, Lot, Waiter};
 
 use crate::context;
@@ -36,7 +36,6 @@ pub mod line {
 ///
 /// Outside a run, naming `operation`.
 #[inline]
-#[track_caller]
 pub fn poll_checkpoint(cx: &mut Context<'_>, operation: &'static str) -> Poll<()> {
     context::poll_checkpoint(cx, operation)
 }

@@ -147,8 +147,11 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// When polled outside a run.
     pub async fn lock(&self) -> Result<MutexGuard<'_, T>, Broken> {
-        let holder = self.acquire(Some("Mutex::lock")).await?;
-        Ok(MutexGuard::new(self, Owning::acquired(&self.permits, ALL, holder)))
+        let holder = match self.permits.at_once(ALL, true, "Mutex::lock").await {
+            Some(holder) => holder,
+            None => self.acquire().await?,
+        };
+        Ok(MutexGuard::new(Owning::acquired(self, holder)))
     }
 
     /// As [`lock`](Self::lock), with a guard that keeps the mutex: it may go anywhere.
@@ -181,8 +184,11 @@ impl<T: ?Sized> Mutex<T> {
     /// assert_eq!(*log.try_lock().unwrap(), ["from the child"]);
     /// ```
     pub async fn lock_owned(self: Arc<Self>) -> Result<OwnedMutexGuard<T>, Broken> {
-        let holder = self.acquire(Some("Mutex::lock_owned")).await?;
-        Ok(OwnedMutexGuard::new(Owning::acquired(self, ALL, holder)))
+        let holder = match self.permits.at_once(ALL, true, "Mutex::lock_owned").await {
+            Some(holder) => holder,
+            None => self.acquire().await?,
+        };
+        Ok(OwnedMutexGuard::new(Owning::acquired(self, holder)))
     }
 
     /// Takes the lock if nobody holds it and nobody waits for it. Works in a run and outside.
@@ -191,7 +197,7 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// [`TryLockError`], also if it is the caller that holds it.
     pub fn try_lock(&self) -> Result<MutexGuard<'_, T>, TryLockError> {
-        Ok(MutexGuard::new(self, Owning::try_acquire(&self.permits, ALL)?))
+        Ok(MutexGuard::new(Owning::try_acquire(self)?))
     }
 
     /// As [`try_lock`](Self::try_lock), with a guard that keeps the mutex.
@@ -200,7 +206,7 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// As [`try_lock`](Self::try_lock).
     pub fn try_lock_owned(self: Arc<Self>) -> Result<OwnedMutexGuard<T>, TryLockError> {
-        Ok(OwnedMutexGuard::new(Owning::try_acquire(self, ALL)?))
+        Ok(OwnedMutexGuard::new(Owning::try_acquire(self)?))
     }
 
     /// As [`lock`](Self::lock), for a plain thread, which it blocks; it stands in the same line.
@@ -213,8 +219,8 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// In a task.
     pub fn blocking_lock(&self) -> Result<MutexGuard<'_, T>, Broken> {
-        let holder = thread::wait("Mutex::blocking_lock", "Mutex::lock", self.acquire(None))?;
-        Ok(MutexGuard::new(self, Owning::acquired(&self.permits, ALL, holder)))
+        let holder = thread::wait("Mutex::blocking_lock", "Mutex::lock", self.acquire())?;
+        Ok(MutexGuard::new(Owning::acquired(self, holder)))
     }
 
     /// The value; nobody else has the mutex, so nobody holds it.
@@ -267,15 +273,16 @@ impl<T: ?Sized> Mutex<T> {
     /// Of one who holds it, without a guard: gives it back, waits for the condition, and takes it again.
     pub(crate) async fn await_condition(&self, condition: u64) -> Result<MutexGuard<'_, T>, Broken> {
         let holder = Acquire::after_condition(&self.permits, ALL, condition).await?;
-        Ok(MutexGuard::new(self, Owning::acquired(&self.permits, ALL, holder)))
+        Ok(MutexGuard::new(Owning::acquired(self, holder)))
     }
 
-    fn acquire(&self, operation: Option<&'static str>) -> Acquire<'_> {
-        self.permits.acquire(ALL, true, operation)
+    fn acquire(&self) -> Acquire<'_> {
+        self.permits.acquire(ALL, true)
     }
 }
 
 impl<T: ?Sized> HasPermits for Mutex<T> {
+    #[inline]
     fn permits(&self) -> &Permits {
         &self.permits
     }

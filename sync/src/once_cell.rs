@@ -4,9 +4,11 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::OnceLock;
 use trioxide_runtime::lowlevel::line::{MOST, Permits, Sharing};
+use trioxide_runtime::lowlevel::poll_checkpoint;
 
 /// A place for a value that is made once, asynchronously, by whoever needs it first; the others wait for it.
 ///
@@ -101,6 +103,9 @@ impl<T> OnceCell<T> {
     ///
     /// When polled outside a run.
     pub async fn get_or_init(&self, make: impl AsyncFnOnce() -> T) -> &T {
+        if let Some(value) = self.value.get() {
+            return made_before(value).await;
+        }
         match self.get_or_try_init(async || Ok::<_, Infallible>(make().await)).await {
             Ok(value) => value,
         }
@@ -121,11 +126,12 @@ impl<T> OnceCell<T> {
     /// When polled outside a run.
     pub async fn get_or_try_init<E>(&self, make: impl AsyncFnOnce() -> Result<T, E>) -> Result<&T, E> {
         if let Some(value) = self.value.get() {
-            std::future::poll_fn(|cx| trioxide_runtime::lowlevel::poll_checkpoint(cx, "OnceCell::get_or_init")).await;
-            return Ok(value);
+            return Ok(made_before(value).await);
         }
-        let acquired = self.right.acquire(1, false, Some("OnceCell::get_or_init")).await;
-        debug_assert!(acquired.is_ok(), "permits that nobody owns are not broken");
+        if self.right.at_once(1, false, OPERATION).await.is_none() {
+            let acquired = self.right.acquire(1, false).await;
+            debug_assert!(acquired.is_ok(), "permits that nobody owns are not broken");
+        }
         let right = Sharing::acquired(&self.right, 1);
         if let Some(value) = self.value.get() {
             // There are rights for everyone who may come now, so none needs to come back.
@@ -144,6 +150,13 @@ impl<T> OnceCell<T> {
         self.right.give(MOST / 2);
         value
     }
+}
+
+const OPERATION: &str = "OnceCell::get_or_init";
+
+/// A checkpoint, and then the value that is there.
+fn made_before<T>(value: &T) -> impl Future<Output = &T> {
+    poll_fn(move |cx| poll_checkpoint(cx, OPERATION).map(|()| value))
 }
 
 impl<T> Default for OnceCell<T> {

@@ -106,7 +106,9 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// When polled outside a run.
     pub async fn read(&self) -> Result<RwLockReadGuard<'_, T>, Broken> {
-        self.acquire(false, Some("RwLock::read")).await?;
+        if self.permits.at_once(1, false, "RwLock::read").await.is_none() {
+            self.acquire(false).await?;
+        }
         Ok(RwLockReadGuard::new(self, Sharing::acquired(&self.permits, 1)))
     }
 
@@ -124,8 +126,11 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// When polled outside a run.
     pub async fn write(&self) -> Result<RwLockWriteGuard<'_, T>, Broken> {
-        let holder = self.acquire(true, Some("RwLock::write")).await?;
-        Ok(RwLockWriteGuard::new(self, Owning::acquired(&self.permits, ALL, holder)))
+        let holder = match self.permits.at_once(ALL, true, "RwLock::write").await {
+            Some(holder) => holder,
+            None => self.acquire(true).await?,
+        };
+        Ok(RwLockWriteGuard::new(self, Owning::acquired(&self.permits, holder)))
     }
 
     /// As [`read`](Self::read), with a guard that keeps the lock.
@@ -142,7 +147,9 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// When polled outside a run.
     pub async fn read_owned(self: Arc<Self>) -> Result<OwnedRwLockReadGuard<T>, Broken> {
-        self.acquire(false, Some("RwLock::read_owned")).await?;
+        if self.permits.at_once(1, false, "RwLock::read_owned").await.is_none() {
+            self.acquire(false).await?;
+        }
         Ok(OwnedRwLockReadGuard::new(Sharing::acquired(self, 1)))
     }
 
@@ -160,8 +167,11 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// When polled outside a run.
     pub async fn write_owned(self: Arc<Self>) -> Result<OwnedRwLockWriteGuard<T>, Broken> {
-        let holder = self.acquire(true, Some("RwLock::write_owned")).await?;
-        Ok(OwnedRwLockWriteGuard::new(Owning::acquired(self, ALL, holder)))
+        let holder = match self.permits.at_once(ALL, true, "RwLock::write_owned").await {
+            Some(holder) => holder,
+            None => self.acquire(true).await?,
+        };
+        Ok(OwnedRwLockWriteGuard::new(Owning::acquired(self, holder)))
     }
 
     /// Takes the lock to read if nobody writes, and nobody waits. Works in a run and outside.
@@ -179,7 +189,7 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// [`TryLockError`].
     pub fn try_write(&self) -> Result<RwLockWriteGuard<'_, T>, TryLockError> {
-        Ok(RwLockWriteGuard::new(self, Owning::try_acquire(&self.permits, ALL)?))
+        Ok(RwLockWriteGuard::new(self, Owning::try_acquire(&self.permits)?))
     }
 
     /// As [`read`](Self::read), for a plain thread, which it blocks; it stands in the same line.
@@ -192,7 +202,7 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// In a task.
     pub fn blocking_read(&self) -> Result<RwLockReadGuard<'_, T>, Broken> {
-        thread::wait("RwLock::blocking_read", "RwLock::read", self.acquire(false, None))?;
+        thread::wait("RwLock::blocking_read", "RwLock::read", self.acquire(false))?;
         Ok(RwLockReadGuard::new(self, Sharing::acquired(&self.permits, 1)))
     }
 
@@ -206,8 +216,8 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// In a task.
     pub fn blocking_write(&self) -> Result<RwLockWriteGuard<'_, T>, Broken> {
-        let holder = thread::wait("RwLock::blocking_write", "RwLock::write", self.acquire(true, None))?;
-        Ok(RwLockWriteGuard::new(self, Owning::acquired(&self.permits, ALL, holder)))
+        let holder = thread::wait("RwLock::blocking_write", "RwLock::write", self.acquire(true))?;
+        Ok(RwLockWriteGuard::new(self, Owning::acquired(&self.permits, holder)))
     }
 
     /// The value; nobody else has the lock.
@@ -237,8 +247,8 @@ impl<T: ?Sized> RwLock<T> {
         }
     }
 
-    fn acquire(&self, to_write: bool, operation: Option<&'static str>) -> Acquire<'_> {
-        self.permits.acquire(if to_write { ALL } else { 1 }, to_write, operation)
+    fn acquire(&self, to_write: bool) -> Acquire<'_> {
+        self.permits.acquire(if to_write { ALL } else { 1 }, to_write)
     }
 }
 

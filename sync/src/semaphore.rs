@@ -114,7 +114,9 @@ impl Semaphore {
     ///
     /// When polled outside a run.
     pub async fn acquire(&self) -> SemaphorePermit<'_> {
-        unbroken(self.wait(1, Some("Semaphore::acquire")).await);
+        if self.permits.at_once(1, false, "Semaphore::acquire").await.is_none() {
+            unbroken(self.wait(1).await);
+        }
         self.acquired(1)
     }
 
@@ -130,7 +132,10 @@ impl Semaphore {
     ///
     /// When polled outside a run, and if it wants more than [`MAX_PERMITS`](Self::MAX_PERMITS).
     pub async fn acquire_many(&self, permits: usize) -> SemaphorePermit<'_> {
-        unbroken(self.wait(permits, Some("Semaphore::acquire_many")).await);
+        possible(permits);
+        if self.permits.at_once(permits, false, "Semaphore::acquire_many").await.is_none() {
+            unbroken(self.wait(permits).await);
+        }
         self.acquired(permits)
     }
 
@@ -157,7 +162,10 @@ impl Semaphore {
     ///
     /// As [`acquire_many`](Self::acquire_many).
     pub async fn acquire_many_owned(self: Arc<Self>, permits: usize) -> OwnedSemaphorePermit {
-        unbroken(self.wait(permits, Some("Semaphore::acquire_owned")).await);
+        possible(permits);
+        if self.permits.at_once(permits, false, "Semaphore::acquire_owned").await.is_none() {
+            unbroken(self.wait(permits).await);
+        }
         OwnedSemaphorePermit { sharing: Sharing::acquired(self, permits) }
     }
 
@@ -194,7 +202,7 @@ impl Semaphore {
     ///
     /// In a task.
     pub fn blocking_acquire_many(&self, permits: usize) -> SemaphorePermit<'_> {
-        unbroken(thread::wait("Semaphore::blocking_acquire_many", "Semaphore::acquire_many", self.wait(permits, None)));
+        unbroken(thread::wait("Semaphore::blocking_acquire_many", "Semaphore::acquire_many", self.wait(permits)));
         self.acquired(permits)
     }
 
@@ -228,14 +236,19 @@ impl Semaphore {
         SemaphorePermit { sharing: Sharing::acquired(self, permits) }
     }
 
-    fn wait(&self, permits: usize, operation: Option<&'static str>) -> Acquire<'_> {
-        assert!(permits <= MOST, "trioxide: a semaphore was asked for {permits} permits; there can be {MOST} at most");
-        self.permits.acquire(permits, false, operation)
+    fn wait(&self, permits: usize) -> Acquire<'_> {
+        possible(permits);
+        self.permits.acquire(permits, false)
     }
 
     fn forgotten(&self, permits: usize) {
         self.total.fetch_sub(permits, Ordering::Relaxed);
     }
+}
+
+/// There can be so many permits.
+fn possible(permits: usize) {
+    assert!(permits <= MOST, "trioxide: a semaphore was asked for {permits} permits; there can be {MOST} at most");
 }
 
 /// Permits that nobody owns are not broken by anybody.

@@ -17,8 +17,6 @@ pin_project! {
         permits: &'a Permits,
         wanted: usize,
         owns: bool,
-        // Until it has been one.
-        checkpoint: Option<&'static str>,
         // Until it waits for that one; the caller has all permits.
         condition: Option<u64>,
         // From when it has to wait.
@@ -37,13 +35,13 @@ pin_project! {
 }
 
 impl<'a> Acquire<'a> {
-    pub(super) fn new(permits: &'a Permits, wanted: usize, owns: bool, checkpoint: Option<&'static str>) -> Self {
-        Self { permits, wanted, owns, checkpoint, condition: None, waiter: None }
+    pub(super) fn new(permits: &'a Permits, wanted: usize, owns: bool) -> Self {
+        Self { permits, wanted, owns, condition: None, waiter: None }
     }
 
     /// Of one who owns all of `permits`, so many: its first poll gives them back and waits for the condition with that number.
     pub fn after_condition(permits: &'a Permits, wanted: usize, condition: u64) -> Self {
-        Self { permits, wanted, owns: true, checkpoint: None, condition: Some(condition), waiter: None }
+        Self { permits, wanted, owns: true, condition: Some(condition), waiter: None }
     }
 }
 
@@ -55,10 +53,6 @@ impl Future for Acquire<'_> {
         let mut this = self.project();
         let holder = if *this.owns { after::holder() } else { 0 };
         let want = Want { permits: *this.wanted, holder: this.owns.then_some(holder) };
-        if let Some(operation) = *this.checkpoint {
-            ready!(context::poll_checkpoint(cx, operation));
-            *this.checkpoint = None;
-        }
         let acquired = match this.waiter.as_mut().as_pin_mut() {
             Some(waiter) => {
                 let outcome = ready!(this.permits.poll_waiting(waiter, want, cx));
@@ -79,7 +73,7 @@ impl Future for Acquire<'_> {
             }
         };
         if acquired.is_ok() && *this.owns {
-            holders::hold();
+            after::hold();
         }
         Poll::Ready(acquired.map(|()| holder))
     }

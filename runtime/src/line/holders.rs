@@ -29,15 +29,18 @@ pub(super) fn remember(line: &Arc<Line>) {
     lines.push(Arc::downgrade(line));
 }
 
-/// The running task owns something.
-pub(super) fn hold() {
-    after::hold(ended);
+/// What `holder` owned is given back.
+#[inline]
+pub(super) fn release(holder: u64) {
+    if !after::release(holder) {
+        release_elsewhere(holder);
+    }
 }
 
-/// What `holder` owned is given back.
-pub(super) fn release(holder: u64) {
-    if !after::release(holder)
-        && let Some(task) = after::holder_id(holder)
+/// The one who gives it back is not the one who took it.
+#[cold]
+fn release_elsewhere(holder: u64) {
+    if let Some(task) = after::holder_id(holder)
         && let Some(gone) = &mut *locked(&GONE)
     {
         gone.remove(&task);
@@ -50,7 +53,8 @@ pub(super) fn is_gone(holder: u64) -> bool {
     task.is_some_and(|task| locked(&GONE).as_ref().is_some_and(|gone| gone.contains(&task)))
 }
 
-fn ended(task: TaskId) {
+/// `task` has ended, and has not given back all that it owned.
+pub(crate) fn ended(task: TaskId) {
     locked(&GONE).get_or_insert_default().insert(task);
     let holder = after::holder_of(task);
     let lines: Vec<_> = locked(&LINES).iter().filter_map(Weak::upgrade).collect();

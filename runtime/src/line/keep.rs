@@ -36,29 +36,28 @@ impl<T: HasPermits + ?Sized> Keep for &T {
     }
 }
 
-/// All the permits, so many, are owned. Dropped by a panic that has begun since, it breaks the line.
-pub struct Owning<K: Keep> {
+/// All the permits, `ALL`, are owned. Dropped by a panic that has begun since, it breaks the line.
+pub struct Owning<K: Keep, const ALL: usize> {
     /// Until it has been taken out: then nothing is owed.
     keep: Option<K>,
-    all: usize,
     holder: u64,
     was_panicking: bool,
 }
 
-impl<K: Keep> Owning<K> {
+impl<K: Keep, const ALL: usize> Owning<K, ALL> {
     /// They were acquired for `holder`, as `Acquire` does it.
     #[inline]
-    pub fn acquired(keep: K, all: usize, holder: u64) -> Self {
-        Self { keep: Some(keep), all, holder, was_panicking: thread::panicking() }
+    pub fn acquired(keep: K, holder: u64) -> Self {
+        Self { keep: Some(keep), holder, was_panicking: thread::panicking() }
     }
 
     /// For the running task, if nobody has any permit and nobody waits.
     #[inline]
-    pub fn try_acquire(keep: K, all: usize) -> Result<Self, Refusal> {
+    pub fn try_acquire(keep: K) -> Result<Self, Refusal> {
         let holder = after::holder();
-        keep.permits().try_take(Want { permits: all, holder: Some(holder) })?;
-        holders::hold();
-        Ok(Self::acquired(keep, all, holder))
+        keep.permits().try_take(Want { permits: ALL, holder: Some(holder) })?;
+        after::hold();
+        Ok(Self::acquired(keep, holder))
     }
 
     /// What they go back to.
@@ -77,7 +76,7 @@ impl<K: Keep> Owning<K> {
         if holder != self.holder
             && let Some(keep) = &self.keep
         {
-            holders::hold();
+            after::hold();
             keep.permits().change_owner(self.holder, holder);
             holders::release(self.holder);
             self.holder = holder;
@@ -86,10 +85,15 @@ impl<K: Keep> Owning<K> {
 
     /// Gives back all but one.
     pub fn downgrade(self) -> Sharing<K> {
-        let all = self.all;
         let keep = self.settle();
-        keep.permits().give(all - 1);
+        keep.permits().give(ALL - 1);
         Sharing::acquired(keep, 1)
+    }
+
+    /// As it is, with another way to the same permits.
+    pub fn map_keep<L: Keep>(mut self, map: impl FnOnce(K) -> L) -> Owning<L, ALL> {
+        let (holder, was_panicking) = (self.holder, self.was_panicking);
+        Owning { keep: self.keep.take().map(map), holder, was_panicking }
     }
 
     /// The permits go back by other means: what they go back to.
@@ -99,15 +103,15 @@ impl<K: Keep> Owning<K> {
     }
 }
 
-impl<K: Keep> Drop for Owning<K> {
+impl<K: Keep, const ALL: usize> Drop for Owning<K, ALL> {
     #[inline]
     fn drop(&mut self) {
         let Some(keep) = &self.keep else { return };
         holders::release(self.holder);
         if thread::panicking() && !self.was_panicking {
-            keep.permits().break_by_panic(self.all, self.holder);
+            keep.permits().break_by_panic(ALL, self.holder);
         } else {
-            keep.permits().give(self.all);
+            keep.permits().give_owned(ALL, self.holder);
         }
     }
 }

@@ -24,7 +24,7 @@ use super::{Header, TaskId, waker};
 use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicU32};
 use crate::primitives::{Mutex, UnsafeCell};
-use crate::{contain, context};
+use crate::{contain, context, line};
 
 /// What is told that a turn of a task has ended.
 pub trait AfterTurn: Send + Sync {
@@ -273,9 +273,6 @@ impl Drop for After {
 
 // Locks that a task holds are counted, so that one that ends with its guards leaked or given away is noticed.
 
-/// What is told of tasks that have ended and still hold locks.
-static ENDED_HOLDING: std::sync::OnceLock<fn(TaskId)> = std::sync::OnceLock::new();
-
 /// The id of the running task as a number that is never zero; zero outside a run.
 #[inline]
 pub fn holder() -> u64 {
@@ -292,22 +289,15 @@ pub fn holder_of(task: TaskId) -> u64 {
     task.0
 }
 
-/// The running task, if there is one, has taken a lock. `report` is told if it ends before it has called [`release`]; one function for the process.
+/// The running task, if there is one, has taken a lock. If it ends before it has called [`release`], the lines are told.
 #[inline]
-pub fn hold(report: fn(TaskId)) {
-    context::with_current_task(|header| {
-        let holds = &header.after.holds;
-        let count = holds.load(Relaxed);
-        if count == 0 {
-            ENDED_HOLDING.get_or_init(|| report);
-        }
-        holds.store(count + 1, Relaxed);
-    });
+pub(crate) fn hold() {
+    context::with_current_task(Header::hold);
 }
 
 /// The lock that `holder` took is free again. False if it is not that task that is running: then it has ended holding, or will.
 #[inline]
-pub fn release(holder: u64) -> bool {
+pub(crate) fn release(holder: u64) -> bool {
     let is_holder = context::with_current_task(|header| {
         let is_holder = header.id.0 == holder;
         if is_holder {
@@ -319,12 +309,22 @@ pub fn release(holder: u64) -> bool {
 }
 
 impl Header {
+    /// As [`holder`].
+    #[inline]
+    pub(crate) fn holder(&self) -> u64 {
+        self.id.0
+    }
+
+    /// The task, which is running, has taken a lock.
+    #[inline]
+    pub(crate) fn hold(&self) {
+        self.after.holds.store(self.after.holds.load(Relaxed) + 1, Relaxed);
+    }
+
     /// The future has ended: tells if it has left locks behind.
     pub(super) fn report_held(&self) {
-        if self.after.holds.load(Relaxed) != 0
-            && let Some(report) = ENDED_HOLDING.get()
-        {
-            contain::call(|| report(self.id));
+        if self.after.holds.load(Relaxed) != 0 {
+            contain::call(|| line::task_ended(self.id));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The guards of a [`Mutex`]. M1 and M2 are those of the module above.
 
-use super::Mutex;
+use super::{ALL, Mutex};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
@@ -12,8 +12,7 @@ use trioxide_runtime::lowlevel::line::{Owning, Permits};
 /// The lock of a [`Mutex`] while it is held; derefs to the value. Dropping it unlocks, and hands the lock to the one who has waited longest.
 #[must_use = "the lock is released when this is dropped"]
 pub struct MutexGuard<'a, T: ?Sized> {
-    mutex: &'a Mutex<T>,
-    owning: Owning<&'a Permits>,
+    owning: Owning<&'a Mutex<T>, ALL>,
     /// Which threads may have it.
     _value: PhantomData<&'a mut T>,
 }
@@ -23,14 +22,14 @@ pub struct MutexGuard<'a, T: ?Sized> {
 pub struct MappedMutexGuard<'a, U: ?Sized> {
     /// Into the mutex whose permit `owning` is.
     value: NonNull<U>,
-    owning: Owning<&'a Permits>,
+    owning: Owning<&'a Permits, ALL>,
     _value: PhantomData<&'a mut U>,
 }
 
 /// As [`MutexGuard`], but it keeps the mutex: it may outlive the place where it was made.
 #[must_use = "the lock is released when this is dropped"]
 pub struct OwnedMutexGuard<T: ?Sized> {
-    owning: Owning<Arc<Mutex<T>>>,
+    owning: Owning<Arc<Mutex<T>>, ALL>,
     /// Which threads may have it.
     _value: PhantomData<T>,
 }
@@ -41,14 +40,15 @@ unsafe impl<U: ?Sized + Send> Send for MappedMutexGuard<'_, U> {}
 unsafe impl<U: ?Sized + Sync> Sync for MappedMutexGuard<'_, U> {}
 
 impl<'a, T: ?Sized> MutexGuard<'a, T> {
-    /// `owning` has the permit of `mutex`.
-    pub(super) fn new(mutex: &'a Mutex<T>, owning: Owning<&'a Permits>) -> Self {
-        Self { mutex, owning, _value: PhantomData }
+    /// `owning` has the permit of the mutex.
+    #[inline]
+    pub(super) fn new(owning: Owning<&'a Mutex<T>, ALL>) -> Self {
+        Self { owning, _value: PhantomData }
     }
 
     /// The mutex that this is the guard of. (`MutexGuard::mutex(&guard)`: a method could hide one of the value.)
     pub fn mutex(this: &Self) -> &'a Mutex<T> {
-        this.mutex
+        this.owning.keep()
     }
 
     /// A guard of a part of the value.
@@ -64,14 +64,13 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
     /// ```
     pub fn map<U: ?Sized>(this: Self, part: impl FnOnce(&mut T) -> &mut U) -> MappedMutexGuard<'a, U> {
         // SAFETY: the guard has the value to itself (M1, M2).
-        let value = NonNull::from(part(unsafe { &mut *this.mutex.value.get() }));
-        MappedMutexGuard { value, owning: this.owning, _value: PhantomData }
+        let value = NonNull::from(part(unsafe { &mut *this.owning.keep().value.get() }));
+        MappedMutexGuard { value, owning: this.owning.map_keep(|mutex| &mutex.permits), _value: PhantomData }
     }
 
     /// The mutex, which the caller unlocks.
     pub(crate) fn settle(this: Self) -> &'a Mutex<T> {
-        this.owning.settle();
-        this.mutex
+        this.owning.settle()
     }
 }
 
@@ -84,7 +83,7 @@ impl<'a, U: ?Sized> MappedMutexGuard<'a, U> {
 }
 
 impl<T: ?Sized> OwnedMutexGuard<T> {
-    pub(super) fn new(owning: Owning<Arc<Mutex<T>>>) -> Self {
+    pub(super) fn new(owning: Owning<Arc<Mutex<T>>, ALL>) -> Self {
         Self { owning, _value: PhantomData }
     }
 
@@ -110,14 +109,14 @@ impl<T: ?Sized> Deref for MutexGuard<'_, T> {
 
     fn deref(&self) -> &T {
         // SAFETY: the guard has the value to itself (M1, M2).
-        unsafe { &*self.mutex.value.get() }
+        unsafe { &*self.owning.keep().value.get() }
     }
 }
 
 impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: the guard has the value to itself (M1, M2).
-        unsafe { &mut *self.mutex.value.get() }
+        unsafe { &mut *self.owning.keep().value.get() }
     }
 }
 

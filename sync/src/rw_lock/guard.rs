@@ -1,6 +1,6 @@
 //! The guards of a [`RwLock`]. R1 and R2 are those of the module above.
 
-use super::RwLock;
+use super::{ALL, RwLock};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
@@ -20,7 +20,7 @@ pub struct RwLockReadGuard<'a, T: ?Sized> {
 #[must_use = "the lock is released when this is dropped"]
 pub struct RwLockWriteGuard<'a, T: ?Sized> {
     value: NonNull<T>,
-    owning: Owning<&'a Permits>,
+    owning: Owning<&'a Permits, ALL>,
     _value: PhantomData<&'a mut T>,
 }
 
@@ -36,7 +36,7 @@ pub struct OwnedRwLockReadGuard<T: ?Sized, U: ?Sized = T> {
 #[must_use = "the lock is released when this is dropped"]
 pub struct OwnedRwLockWriteGuard<T: ?Sized, U: ?Sized = T> {
     value: NonNull<U>,
-    owning: Owning<Arc<RwLock<T>>>,
+    owning: Owning<Arc<RwLock<T>>, ALL>,
     _value: PhantomData<(Arc<RwLock<T>>, *mut U)>,
 }
 
@@ -84,7 +84,7 @@ impl<'a, T: ?Sized> RwLockReadGuard<'a, T> {
 
 impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
     /// `owning` has all permits of `lock`.
-    pub(super) fn new(lock: &'a RwLock<T>, owning: Owning<&'a Permits>) -> Self {
+    pub(super) fn new(lock: &'a RwLock<T>, owning: Owning<&'a Permits, ALL>) -> Self {
         Self { value: pointer(lock), owning, _value: PhantomData }
     }
 
@@ -136,7 +136,7 @@ impl<T: ?Sized, U: ?Sized> OwnedRwLockReadGuard<T, U> {
 }
 
 impl<T: ?Sized> OwnedRwLockWriteGuard<T> {
-    pub(super) fn new(owning: Owning<Arc<RwLock<T>>>) -> Self {
+    pub(super) fn new(owning: Owning<Arc<RwLock<T>>, ALL>) -> Self {
         Self { value: pointer(owning.keep()), owning, _value: PhantomData }
     }
 }
