@@ -35,7 +35,7 @@
 //! # Features
 //! - `hyper`: hyper's `rt` traits: [`TcpStream`], and module `hyper_rt` for the executor and the timer.
 //! - `tokio-compat`: the context of a tokio runtime for libraries that insist on one, in module `tokio_compat`.
-//! - `tower`: tower's time-out, as a scope: `TimeoutLayer`.
+//! - `tower`: tower's time-out, as a scope: `TimeoutLayer`; deadlines that cross machines, in module `deadline`.
 //! - `tls`: TLS with rustls, in module `tls`.
 //! - `tokio-io`: tokio's `AsyncRead` and `AsyncWrite` for [`TcpStream`] and its halves.
 
@@ -45,6 +45,8 @@ mod any;
 mod buffer;
 mod connect;
 mod copy;
+#[cfg(feature = "tower")]
+pub mod deadline;
 mod error;
 mod frames;
 pub mod fs;
