@@ -1,4 +1,4 @@
-//! What hyper 1 asks of a runtime (feature `hyper`): I/O on [`TcpStream`], [`NurseryExecutor`], [`Timer`].
+//! What hyper 1 asks of a runtime (feature `hyper`): I/O on [`TcpStream`] (and, beside it, on `tls::TlsStream`), [`NurseryExecutor`], [`Timer`].
 //!
 //! # Invariant of the unsafe blocks
 //! `poll_read_uninit` only ever writes initialised bytes into what it is given, and the first of them, as

@@ -33,7 +33,7 @@
 //! is made of several such operations (`write_all`, `read_exact`) says what it leaves.
 //!
 //! # Features
-//! - `hyper`: hyper's `rt` traits: [`TcpStream`], and module `hyper_rt` for the executor and the timer.
+//! - `hyper`: hyper's `rt` traits for [`TcpStream`] and for `tls::TlsStream`, and module `hyper_rt` for the executor and the timer.
 //! - `tokio-compat`: the context of a tokio runtime for libraries that insist on one, in module `tokio_compat`.
 //! - `tower`: tower's time-out, as a scope: `TimeoutLayer`; deadlines that cross machines, in module `deadline`.
 //! - `tls`: TLS with rustls, in module `tls`.

@@ -38,7 +38,7 @@
 //! | `config` | `Connector`, `Acceptor`, `connect` |
 //! | `listener` | `TlsListener` |
 //! | `error` | `Broken`, `NoHandshake`, `Refused` |
-//! | `traits` | futures-io, tokio |
+//! | `traits` | futures-io, tokio, hyper |
 
 mod config;
 mod error;

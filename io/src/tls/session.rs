@@ -87,13 +87,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.poll_plain(cx, buf.len(), |plain| io::Read::read(plain, buf))
+    }
+
+    /// As [`poll_read`](Self::poll_read), into memory that need not be initialised: `put` is given what is there, up to `room` bytes.
+    #[cfg(any(feature = "hyper", feature = "tokio-io"))]
+    pub(super) fn poll_put(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: usize,
+        mut put: impl FnMut(&[u8]),
+    ) -> Poll<io::Result<usize>> {
+        self.poll_plain(cx, room, |plain| {
+            let there = io::BufRead::fill_buf(plain)?;
+            let count = there.len().min(room);
+            put(&there[..count]);
+            io::BufRead::consume(plain, count);
+            Ok(count)
+        })
+    }
+
+    /// Until `take` finds something, or the end.
+    fn poll_plain(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: usize,
+        mut take: impl FnMut(&mut rustls::Reader<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
         self.check()?;
         ready!(self.poll_ready(cx, User::Reader))?;
-        if buf.is_empty() {
+        if room == 0 {
             return Poll::Ready(Ok(0));
         }
         loop {
-            match io::Read::read(&mut self.connection.reader(), buf) {
+            match take(&mut self.connection.reader()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Poll::Ready(self.truncated()),
                 read => return Poll::Ready(read),

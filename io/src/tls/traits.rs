@@ -1,4 +1,4 @@
-//! The traits of this crate, of futures-io and, by feature, of tokio. Through those of others one task waits for each direction: the last that polled.
+//! The traits of this crate, of futures-io and, by feature, of tokio and hyper. Through those of others one task waits for each direction: the last that polled.
 
 use std::io;
 use std::pin::Pin;
@@ -74,9 +74,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> HalfCloseableStream for TlsStream
 #[cfg(feature = "tokio-io")]
 impl<S: AsyncRead + AsyncWrite + Unpin> tokio::io::AsyncRead for TlsStream<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut tokio::io::ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let count = ready!(AsyncRead::poll_read(self, cx, buf.initialize_unfilled()))?;
-        buf.advance(count);
-        Poll::Ready(Ok(()))
+        ready!(lowlevel::poll_checkpoint(cx, "TlsStream::read"));
+        let room = buf.remaining();
+        self.session.lock().poll_put(cx, room, |plain| buf.put_slice(plain)).map_ok(drop)
     }
 }
 
@@ -90,6 +90,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> tokio::io::AsyncWrite for TlsStream<S> {
         AsyncWrite::poll_flush(self, cx)
     }
 
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_close(self, cx)
+    }
+}
+
+#[cfg(feature = "hyper")]
+impl<S: AsyncRead + AsyncWrite + Unpin> hyper::rt::Read for TlsStream<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut buf: hyper::rt::ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(lowlevel::poll_checkpoint(cx, "TlsStream::read"));
+        let room = buf.remaining();
+        self.session.lock().poll_put(cx, room, |plain| buf.put_slice(plain)).map_ok(drop)
+    }
+}
+
+#[cfg(feature = "hyper")]
+impl<S: AsyncRead + AsyncWrite + Unpin> hyper::rt::Write for TlsStream<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        AsyncWrite::poll_write(self, cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_flush(self, cx)
+    }
+
+    /// Says goodbye and closes the transport, as hyper has it of a connection that it ends.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         AsyncWrite::poll_close(self, cx)
     }

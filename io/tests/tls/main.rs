@@ -3,4 +3,6 @@
 
 mod certificates;
 mod common;
+#[cfg(feature = "hyper")]
+mod hyper_io;
 mod streams;
