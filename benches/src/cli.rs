@@ -31,7 +31,7 @@ struct Options {
     /// Timed repetitions of each row on each runtime [default: 7, with --quick 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     reps: Option<u32>,
-    /// Count instructions (valgrind) and calls of futex (perf) too; takes as long again
+    /// Count instructions (valgrind) and system calls (perf) too; takes as long again
     #[arg(long)]
     counts: bool,
     /// Write compare.json, compare.md and compare.svg to DIR, which exists

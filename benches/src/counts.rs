@@ -1,10 +1,10 @@
-//! What is counted by tools of the system rather than by the clock: instructions, and calls of `futex`.
+//! What is counted by tools of the system rather than by the clock: instructions, system calls, and those of `futex` among them.
 //!
 //! Both in processes of their own that run a row at its small size. A tool that is not there leaves its column empty.
 //!
 //! - **Instructions** by `valgrind --tool=callgrind`, with one worker, from [`Span::start`] to [`Span::stop`]: they do not depend on what else
 //!   the machine does, so two versions can be compared by them on a busy one. Locked instructions count as one; they take many cycles.
-//! - **Calls of futex** by `perf stat`, with the workers of the table: the difference between one repetition and four, so that what
+//! - **System calls** by `perf stat`, with the workers of the table: the difference between one repetition and four, so that what
 //!   a runtime does at its start is not in it.
 //!
 //! [`Span::start`]: crate::measure::Span::start
@@ -32,6 +32,7 @@ pub struct Tools {
 }
 
 const FUTEX: &str = "syscalls:sys_enter_futex";
+const ALL: &str = "raw_syscalls:sys_enter";
 const FUNCTION: &str = "trioxide_benches::measure::Span::";
 
 impl Tools {
@@ -46,9 +47,9 @@ impl Tools {
         if !callgrind {
             eprintln!("no valgrind: instructions are not counted");
         }
-        let perf = works("perf", &["stat", "-e", FUTEX, "true"]);
+        let perf = works("perf", &["stat", "-e", FUTEX, "-e", ALL, "true"]);
         if !perf {
-            eprintln!("`perf stat -e {FUTEX}` does not work here: calls of futex are not counted");
+            eprintln!("`perf stat -e {FUTEX} -e {ALL}` does not work here: system calls are not counted");
         }
         Self { callgrind, perf }
     }
@@ -91,24 +92,39 @@ pub(crate) fn dumps(scratch: &Scratch) -> io::Result<Vec<PathBuf>> {
     Ok(files.into_iter().filter(|file| file.extension().is_some()).collect())
 }
 
-/// Calls of `futex` per operation; `None` without the tool, or if a run fails.
+/// System calls per operation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Calls {
+    /// Of all kinds.
+    pub all: f64,
+    /// Of `futex`.
+    pub futex: f64,
+}
+
+/// System calls per operation; `None` without the tool, or if a run fails.
 ///
 /// # Errors
 ///
 /// If no process can be started.
-pub fn futexes(tools: &Tools, row: &Row, contender: Contender, settings: &Settings) -> io::Result<Option<f64>> {
+pub fn system_calls(tools: &Tools, row: &Row, contender: Contender, settings: &Settings) -> io::Result<Option<Calls>> {
     if !tools.perf || row.own_process || row.needs.is_some() {
         return Ok(None);
     }
     let settings = Settings { scale: Scale::Quick, ..settings.clone() };
-    let run = |times: u64| -> io::Result<Option<(u64, u64)>> {
+    let run = |times: u64| -> io::Result<Option<(u64, [u64; 2])>> {
         let mut command = Command::new("perf");
-        command.args(["stat", "-x,", "-e", FUTEX]);
+        command.args(["stat", "-x,", "-e", FUTEX, "-e", ALL]);
         let ran = repeat(command, row, contender, &settings, times)?;
-        Ok(ran.operations.zip(calls(&String::from_utf8_lossy(&ran.output.stderr))))
+        let text = String::from_utf8_lossy(&ran.output.stderr);
+        Ok(ran
+            .operations
+            .zip(calls(&text, ALL))
+            .zip(calls(&text, FUTEX))
+            .map(|((ops, all), futex)| (ops, [all, futex])))
     };
     let (Some((_, once)), Some((operations, often))) = (run(1)?, run(1 + MORE)?) else { return Ok(None) };
-    Ok(Some(often.saturating_sub(once) as f64 / (MORE * operations) as f64))
+    let [all, futex] = [0, 1].map(|kind| often[kind].saturating_sub(once[kind]) as f64 / (MORE * operations) as f64);
+    Ok(Some(Calls { all, futex }))
 }
 
 /// No row takes so long under a tool at its small size; what does hangs.
@@ -167,9 +183,9 @@ fn totals(text: &str) -> Option<u64> {
     line.trim().parse().ok()
 }
 
-/// The count in a line of `perf stat -x,`.
-fn calls(text: &str) -> Option<u64> {
-    text.lines().find(|line| line.contains(FUTEX))?.split(',').next()?.parse().ok()
+/// The count of `event` in what `perf stat -x,` prints.
+fn calls(text: &str, event: &str) -> Option<u64> {
+    text.lines().find(|line| line.contains(event))?.split(',').next()?.parse().ok()
 }
 
 /// A directory that is gone afterwards.
@@ -198,7 +214,8 @@ mod tests {
         assert_eq!(totals("version: 1\nsummary: 1234\n\nfn=(1) main\n10 1234\n"), Some(1234));
         assert_eq!(totals("fn=(1) main\n10 1234\ntotals: 77\n"), Some(77));
         assert_eq!(totals(""), None);
-        assert_eq!(calls("5123,,syscalls:sys_enter_futex,20055242,100.00,,\n"), Some(5123));
-        assert_eq!(calls("<not supported>,,syscalls:sys_enter_futex,0,0.00,,\n"), None);
+        let both = "5123,,syscalls:sys_enter_futex,20055242,100.00,,\n6000,,raw_syscalls:sys_enter,20055242,100.00,,\n";
+        assert_eq!((calls(both, FUTEX), calls(both, ALL)), (Some(5123), Some(6000)));
+        assert_eq!(calls("<not supported>,,syscalls:sys_enter_futex,0,0.00,,\n", FUTEX), None);
     }
 }

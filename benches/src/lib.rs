@@ -20,6 +20,7 @@ pub mod locked;
 pub mod machine;
 pub mod marks;
 pub mod measure;
+pub mod open_files;
 #[cfg(feature = "peers")]
 pub mod peers;
 pub mod report;

@@ -1,6 +1,7 @@
 //! What a run of `compare` has found, before anyone formats it.
 
 use crate::contenders::{Body, Contender};
+use crate::counts::Calls;
 use crate::measure::{Cost, Sample};
 use crate::rows::{Row, Scale};
 use crate::statistics::Summary;
@@ -18,7 +19,7 @@ pub struct Settings {
     pub scale: Scale,
     /// Where the bodies of tokio and smol ran.
     pub body: Body,
-    /// Whether instructions and calls of `futex` are counted.
+    /// Whether instructions and system calls are counted.
     pub counts: bool,
 }
 
@@ -53,8 +54,8 @@ pub struct Series {
     pub counted: Option<Cost>,
     /// Instructions per operation with one worker.
     pub instructions: Option<f64>,
-    /// Calls of `futex` per operation.
-    pub futexes: Option<f64>,
+    /// System calls per operation.
+    pub calls: Option<Calls>,
     /// What went wrong.
     pub failed: Option<String>,
 }
@@ -77,7 +78,7 @@ impl Series {
     /// Without any repetition yet.
     #[must_use]
     pub fn new(contender: Contender) -> Self {
-        Self { contender, samples: Vec::new(), counted: None, instructions: None, futexes: None, failed: None }
+        Self { contender, samples: Vec::new(), counted: None, instructions: None, calls: None, failed: None }
     }
 
     /// The summary of figure number `metric`.

@@ -83,7 +83,7 @@ fn run_row(row: &'static Row, settings: &Settings, tools: &Tools, observer: &mut
     for series in series.iter_mut().filter(|_| settings.counts) {
         observer.repetition_begins(row, series.contender);
         if series.failed.is_none() {
-            series.futexes = counts::futexes(tools, row, series.contender, settings)?;
+            series.calls = counts::system_calls(tools, row, series.contender, settings)?;
             series.instructions = counts::instructions(tools, row, series.contender, settings)?;
         }
         observer.repetition_ends();

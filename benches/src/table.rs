@@ -210,10 +210,11 @@ struct CostTable {
 }
 
 fn costs(report: &Report) -> Vec<CostTable> {
-    let tables: [(&str, Cell); 5] = [
+    let tables: [(&str, Cell); 6] = [
         ("CPU time of all threads, ns per operation", |series| series.cpu().map(|cpu| number(cpu.median))),
         ("voluntary context switches per operation", |series| series.switches().map(|s| format!("{:.3}", s.median))),
-        ("calls of futex per operation", |series| series.futexes.map(|count| format!("{count:.3}"))),
+        ("system calls per operation", |series| series.calls.map(|calls| format!("{:.3}", calls.all))),
+        ("calls of futex per operation", |series| series.calls.map(|calls| format!("{:.3}", calls.futex))),
         ("allocations per operation", |series| series.allocations().map(|count| format!("{count:.2}"))),
         ("instructions per operation, with one worker", |series| {
             series.instructions.map(|count| format!("{count:.0}"))

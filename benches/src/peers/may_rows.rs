@@ -176,7 +176,7 @@ fn tcp_echo(scale: Scale) -> io::Result<Sample> {
         }));
     }
     join_all(group);
-    Ok(echoed(span.stop(CONNECTIONS * requests)))
+    Ok(echoed(span.stop(CONNECTIONS * requests), CONNECTIONS))
 }
 
 fn join_all(group: Vec<JoinHandle<()>>) {

@@ -24,7 +24,12 @@ use crate::measure::{Sample, Span};
 pub(super) const HTTP: Row = Row {
     name: "http",
     about: "hyper says hello to wrk -t1 -c64, a process of its own, for 2 seconds",
-    metrics: &[Metric::main("ns/request"), Metric::also("p99", "us")],
+    metrics: &[
+        Metric::main("ns/request"),
+        Metric::also("cpu", "ns/request"),
+        Metric::also("p50", "us"),
+        Metric::also("p99", "us"),
+    ],
     own_process: false,
     needs: Some(WRK),
     trioxide: |rt, scale| {
@@ -115,7 +120,10 @@ fn ask(address: SocketAddr, scale: Scale) -> Sample {
     let text = String::from_utf8_lossy(&output.stdout);
     let told = Told::read(&text).unwrap_or_else(|| panic!("wrk has told something else: {text}"));
     assert!(!text.contains("Non-2xx") && !text.contains("Socket errors"), "{text}");
-    span.stop(told.requests).with_values(vec![1e9 / told.per_second, told.p99_micros])
+    // Of this process alone: what `wrk` spends is not in it.
+    let cost = span.stop(told.requests);
+    let cpu = cost.cpu.as_nanos() as f64 / cost.operations as f64;
+    cost.with_values(vec![1e9 / told.per_second, cpu, told.p50_micros, told.p99_micros])
 }
 
 /// What `wrk --latency` prints.
@@ -123,6 +131,7 @@ fn ask(address: SocketAddr, scale: Scale) -> Sample {
 struct Told {
     requests: u64,
     per_second: f64,
+    p50_micros: f64,
     p99_micros: f64,
 }
 
@@ -130,7 +139,8 @@ impl Told {
     fn read(text: &str) -> Option<Self> {
         let after = |word: &str| text.lines().find_map(|line| line.trim().strip_prefix(word)).map(str::trim);
         let requests = text.lines().find_map(|line| line.trim().split_once(" requests in "))?.0.parse().ok()?;
-        Some(Self { requests, per_second: after("Requests/sec:")?.parse().ok()?, p99_micros: micros(after("99%")?)? })
+        let per_second = after("Requests/sec:")?.parse().ok()?;
+        Some(Self { requests, per_second, p50_micros: micros(after("50%")?)?, p99_micros: micros(after("99%")?)? })
     }
 }
 
@@ -188,7 +198,10 @@ Running 2s test @ http://127.0.0.1:8080/
 Requests/sec: 190476.19
 Transfer/sec:     23.80MB
 ";
-        assert_eq!(Told::read(text), Some(Told { requests: 400_000, per_second: 190_476.19, p99_micros: 1_200.0 }));
+        assert_eq!(
+            Told::read(text),
+            Some(Told { requests: 400_000, per_second: 190_476.19, p50_micros: 301.0, p99_micros: 1_200.0 })
+        );
         assert_eq!(Told::read("unable to connect"), None);
         assert_eq!((micros("7.00us"), micros("1.50s")), (Some(7.0), Some(1_500_000.0)));
     }

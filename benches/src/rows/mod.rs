@@ -16,6 +16,7 @@ use std::task::{Context, Poll};
 use crate::contenders::{Contender, Smol, Tokio, Trioxide};
 use crate::measure::Sample;
 
+mod accept;
 mod blocking;
 mod cancel;
 pub(crate) mod fork_join;
@@ -59,6 +60,13 @@ pub static ROWS: &[Row] = &[
     blocking::BLOCKING_SEQ,
     blocking::BLOCKING_BATCH,
     tcp::TCP_ECHO,
+    tcp::ECHO_1,
+    tcp::ECHO_64,
+    tcp::ECHO_1000,
+    tcp::ECHO_1_64K,
+    tcp::ECHO_64_64K,
+    tcp::ECHO_1000_64K,
+    accept::TCP_ACCEPT,
     http::HTTP,
     memory::MEM_GROUP,
     memory::MEM_EVENT,

@@ -185,7 +185,7 @@ fn shared_out(workers: usize, requests: u64, run: fn(std::ops::Range<u64>, Start
     started.wait();
     let span = Span::start();
     threads.into_iter().for_each(|thread| thread.join().expect("a thread panicked"));
-    echoed(span.stop(CONNECTIONS * requests))
+    echoed(span.stop(CONNECTIONS * requests), CONNECTIONS)
 }
 
 /// What a thread of [`shared_out`] waits for when its connections are there.
