@@ -38,26 +38,38 @@ const FIRST: RawFd = 3;
 /// `InvalidData` if the variables make no sense; the system's.
 pub fn inherited() -> io::Result<Vec<Inherited>> {
     let variable = |name| std::env::var(name).ok();
-    let mine = variable("LISTEN_PID").is_some_and(|pid| pid == std::process::id().to_string());
-    let Some(count) = variable("LISTEN_FDS").filter(|_| mine) else { return Ok(Vec::new()) };
+    let [pid, count, names] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"].map(variable);
+    let told = told(std::process::id(), pid.as_deref(), count.as_deref(), names.as_deref());
     static TAKEN: AtomicBool = AtomicBool::new(false);
-    if TAKEN.swap(true, Ordering::Relaxed) {
+    if matches!(&told, Ok(told) if told.is_empty()) || TAKEN.swap(true, Ordering::Relaxed) {
         return Ok(Vec::new());
     }
-    let count: u16 =
-        count.parse().map_err(|_| invalid(format!("LISTEN_FDS is `{count}`, and not a number of descriptors")))?;
-    let names = variable("LISTEN_FDNAMES").unwrap_or_default();
-    let mut names = names.split(':').filter(|name| !name.is_empty()).map(str::to_owned);
-    (FIRST..FIRST + RawFd::from(count))
-        .map(|fd| {
+    let told = told?;
+    let count = told.len();
+    (FIRST..)
+        .zip(told)
+        .map(|(fd, name)| {
             // SAFETY: the invariant at the top; only looked at, before it is owned.
             let open = fcntl_setfd(unsafe { BorrowedFd::borrow_raw(fd) }, FdFlags::CLOEXEC);
             open.map_err(|error| invalid(format!("LISTEN_FDS is {count}, but descriptor {fd} is not open: {error}")))?;
             // SAFETY: the invariant at the top: it is open, and nobody else owns it.
             let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-            Ok(Inherited { fd, name: names.next() })
+            Ok(Inherited { fd, name })
         })
         .collect()
+}
+
+/// What the variables say to process `me`: a name, or none, for each descriptor.
+fn told(me: u32, pid: Option<&str>, count: Option<&str>, names: Option<&str>) -> io::Result<Vec<Option<String>>> {
+    let (Some(pid), Some(count)) = (pid, count) else { return Ok(Vec::new()) };
+    if pid.parse() != Ok(me) {
+        return Ok(Vec::new());
+    }
+    let number = count.parse::<u16>();
+    let number = number.map_err(|_| invalid(format!("LISTEN_FDS is `{count}`, and not a number of descriptors")))?;
+    // One without a name has nothing between its colons: the others keep their places.
+    let names = names.unwrap_or_default().split(':').map(|name| (!name.is_empty()).then(|| name.to_owned()));
+    Ok(names.chain(std::iter::repeat(None)).take(number.into()).collect())
 }
 
 /// Something that was open already: see [`inherited`].
@@ -146,4 +158,56 @@ impl fmt::Display for Inherited {
 
 fn invalid(text: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn said(pid: &str, count: &str, names: Option<&str>) -> io::Result<Vec<Option<String>>> {
+        told(7, Some(pid), Some(count), names)
+    }
+
+    fn owned(names: &[Option<&str>]) -> Vec<Option<String>> {
+        names.iter().map(|name| name.map(str::to_owned)).collect()
+    }
+
+    #[test]
+    fn names_keep_their_places() {
+        assert_eq!(said("7", "2", Some("http:admin")).unwrap(), owned(&[Some("http"), Some("admin")]));
+        assert_eq!(said("7", "3", Some("http::admin")).unwrap(), owned(&[Some("http"), None, Some("admin")]));
+        assert_eq!(said("7", "2", Some("http")).unwrap(), owned(&[Some("http"), None]), "too few");
+        assert_eq!(said("7", "1", Some("http:admin")).unwrap(), owned(&[Some("http")]), "too many");
+        assert_eq!(said("7", "2", None).unwrap(), owned(&[None, None]));
+    }
+
+    #[test]
+    fn what_is_for_another_process_or_not_there_is_nothing_and_nonsense_is_named() {
+        assert_eq!(said("8", "2", None).unwrap(), []);
+        assert_eq!(said("8", "two", None).unwrap(), [], "it is not ours to judge");
+        assert_eq!(told(7, None, Some("2"), None).unwrap(), []);
+        assert_eq!(told(7, Some("7"), None, None).unwrap(), []);
+        for nonsense in ["two", "", "-1", "65536"] {
+            let error = said("7", nonsense, None).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+            assert_eq!(error.to_string(), format!("LISTEN_FDS is `{nonsense}`, and not a number of descriptors"));
+        }
+    }
+
+    proptest! {
+        /// Anything in the variables: as many as the number says, or nothing, or an error; and nothing that is not in the text.
+        #[test]
+        fn anything_may_stand_in_the_variables(pid in "[0-9a ]{0,3}|7", count in "[0-9x-]{0,4}", names in "[a-c:]{0,12}") {
+            match said(&pid, &count, Some(&names)) {
+                Ok(told) if pid.parse() == Ok(7) => {
+                    prop_assert_eq!(told.len(), count.parse::<usize>().unwrap());
+                    prop_assert!(told.iter().flatten().all(|name| !name.is_empty() && names.contains(name.as_str())));
+                }
+                Ok(told) => prop_assert!(told.is_empty()),
+                Err(_) => prop_assert!(count.parse::<u16>().is_err()),
+            }
+        }
+    }
 }

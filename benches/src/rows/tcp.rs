@@ -102,9 +102,9 @@ struct Echo {
     latencies: bool,
 }
 
-/// Opens the connections of an [`Echo`]: the same program for all, `$listener` and `$stream` are theirs.
+/// Opens the connections of an [`Echo`], and makes the buffers: the same program for all, `$listener` and `$stream` are theirs.
 macro_rules! pairs {
-    ($listener:path, $stream:path, $connections:expr) => {{
+    ($listener:path, $stream:path, $connections:expr, $asking:expr) => {{
         open_files::raise_limit();
         let listener = <$listener>::bind(ANY_PORT).await?;
         let mut pairs = Vec::new();
@@ -113,7 +113,7 @@ macro_rules! pairs {
             let (server, _) = listener.accept().await?;
             client.set_nodelay(true)?;
             server.set_nodelay(true)?;
-            pairs.push((client, server));
+            pairs.push((client, Asked::new($asking), server, vec![0; $asking.message]));
         }
         pairs
     }};
@@ -124,12 +124,12 @@ impl Echo {
         use trioxide::io::{TcpListener, TcpStream};
         let task = self.task(scale);
         let body = async move {
-            let pairs = pairs!(TcpListener, TcpStream, self.connections);
+            let pairs = pairs!(TcpListener, TcpStream, self.connections, &task);
             let span = Span::start();
             nursery(async |n| {
-                for (slot, (client, server)) in (0..).zip(pairs) {
-                    n.spawn(serve(server, self.message));
-                    n.spawn(ask(client, task.clone(), slot));
+                for (slot, (client, asked, server, buffer)) in (0..).zip(pairs) {
+                    n.spawn(serve(server, buffer));
+                    n.spawn(ask(client, asked, slot));
                 }
                 Ok::<_, io::Error>(())
             })
@@ -144,12 +144,12 @@ impl Echo {
         use tokio::net::{TcpListener, TcpStream};
         let task = self.task(scale);
         let body = async move {
-            let pairs = pairs!(TcpListener, TcpStream, self.connections);
+            let pairs = pairs!(TcpListener, TcpStream, self.connections, &task);
             let span = Span::start();
             let mut group = Vec::new();
-            for (slot, (client, server)) in (0..).zip(pairs) {
-                group.push(tokio::spawn(serve_tokio(server, self.message)));
-                group.push(tokio::spawn(ask_tokio(client, task.clone(), slot)));
+            for (slot, (client, asked, server, buffer)) in (0..).zip(pairs) {
+                group.push(tokio::spawn(serve_tokio(server, buffer)));
+                group.push(tokio::spawn(ask_tokio(client, asked, slot)));
             }
             for task in group {
                 task.await.expect("a task panicked")?;
@@ -164,12 +164,12 @@ impl Echo {
         let task = self.task(scale);
         let executor = rt.executor();
         let body = async move {
-            let pairs = pairs!(TcpListener, TcpStream, self.connections);
+            let pairs = pairs!(TcpListener, TcpStream, self.connections, &task);
             let span = Span::start();
             let mut group = Vec::new();
-            for (slot, (client, server)) in (0..).zip(pairs) {
-                group.push(executor.spawn(serve(server, self.message)));
-                group.push(executor.spawn(ask(client, task.clone(), slot)));
+            for (slot, (client, asked, server, buffer)) in (0..).zip(pairs) {
+                group.push(executor.spawn(serve(server, buffer)));
+                group.push(executor.spawn(ask(client, asked, slot)));
             }
             for task in group {
                 task.await?;
@@ -277,8 +277,7 @@ impl Asked {
 }
 
 /// Sends back what comes, until the client closes.
-async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, message: usize) -> io::Result<()> {
-    let mut buffer = vec![0; message];
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, mut buffer: Vec<u8>) -> io::Result<()> {
     loop {
         let length = stream.read(&mut buffer).await?;
         if length == 0 {
@@ -289,8 +288,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, message: usize)
 }
 
 /// Sends a message and waits until it is back, as often as it is told.
-async fn ask<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, asking: Asking, slot: u64) -> io::Result<()> {
-    let mut asked = Asked::new(&asking);
+async fn ask<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, mut asked: Asked, slot: u64) -> io::Result<()> {
     while let Some(message) = asked.next() {
         stream.write_all(message).await?;
         stream.read_exact(&mut asked.answer).await?;
@@ -300,9 +298,8 @@ async fn ask<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, asking: Asking, s
 }
 
 /// [`serve`] with tokio's traits.
-async fn serve_tokio(mut stream: tokio::net::TcpStream, message: usize) -> io::Result<()> {
+async fn serve_tokio(mut stream: tokio::net::TcpStream, mut buffer: Vec<u8>) -> io::Result<()> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut buffer = vec![0; message];
     loop {
         let length = stream.read(&mut buffer).await?;
         if length == 0 {
@@ -313,9 +310,8 @@ async fn serve_tokio(mut stream: tokio::net::TcpStream, message: usize) -> io::R
 }
 
 /// [`ask`] with tokio's traits.
-async fn ask_tokio(mut stream: tokio::net::TcpStream, asking: Asking, slot: u64) -> io::Result<()> {
+async fn ask_tokio(mut stream: tokio::net::TcpStream, mut asked: Asked, slot: u64) -> io::Result<()> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut asked = Asked::new(&asking);
     while let Some(message) = asked.next() {
         stream.write_all(message).await?;
         stream.read_exact(&mut asked.answer).await?;
