@@ -36,6 +36,7 @@
 //! - `hyper`: hyper's `rt` traits for [`TcpStream`] and for `tls::TlsStream`, and module `hyper_rt` for the executor and the timer.
 //! - `tokio-compat`: the context of a tokio runtime for libraries that insist on one, in module `tokio_compat`.
 //! - `tower`: tower's time-out, as a scope: `TimeoutLayer`; deadlines that cross machines, in module `deadline`.
+//! - `tracing`: a span for each task: `TaskSpans`.
 //! - `tls`: TLS with rustls, in module `tls`.
 //! - `tokio-io`: tokio's `AsyncRead` and `AsyncWrite` for [`TcpStream`] and its halves.
 
@@ -71,6 +72,8 @@ mod stapled;
 mod stdio;
 pub mod stream;
 mod sys;
+#[cfg(feature = "tracing")]
+mod task_spans;
 pub mod tcp;
 #[cfg(feature = "tls")]
 pub mod tls;
@@ -99,6 +102,8 @@ pub use resolve::{Resolver, set_resolver};
 pub use serve::{Listen, Outcome, Server, Trouble, serve};
 #[cfg(unix)]
 pub use stdio::{Stdin, Stdout, stderr, stdin, stdout};
+#[cfg(feature = "tracing")]
+pub use task_spans::TaskSpans;
 pub use tcp::{TcpListener, TcpStream};
 #[cfg(feature = "tower")]
 pub use tower_timeout::{Timeout, TimeoutLayer};
