@@ -77,6 +77,62 @@ fn c238_of_two_that_are_always_pending_none_starves() {
     });
 }
 
+/// A thread that is interrupted all the time goes on working: neither the wait for events nor a call on a socket shows it.
+#[test]
+#[allow(unsafe_code)]
+fn a_worker_in_a_storm_of_signals_goes_on() {
+    use std::io::{Read, Write};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    /// Sets it also when an assertion fails.
+    struct Over<'a>(&'a AtomicBool);
+
+    impl Drop for Over<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    let over = AtomicBool::new(false);
+    thread::scope(|threads| {
+        on_each(&[1], async || {
+            let kind = SignalKind::from_raw(libc::SIGWINCH);
+            let mut window = signal(kind).unwrap();
+            // The only worker is this thread.
+            // SAFETY: pthread_self(3) asks nothing of its caller.
+            let worker = unsafe { libc::pthread_self() } as usize;
+            let over = &over;
+            let until_here = Over(over);
+            threads.spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    // SAFETY: the thread lives until `over` is set and longer; there is a handler.
+                    unsafe { libc::pthread_kill(worker as libc::pthread_t, kind.as_raw()) };
+                    thread::yield_now();
+                }
+            });
+            let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+            let echo = threads.spawn(move || {
+                let (mut theirs, mut buf) = (theirs, [0; 100]);
+                while theirs.read_exact(&mut buf).is_ok() {
+                    theirs.write_all(&buf).unwrap();
+                }
+            });
+            let ours = trioxide_io::UnixStream::from_std(ours).unwrap();
+            window.recv().await;
+            for number in 0..2_000_u32 {
+                let (message, mut answer) = ([number as u8; 100], [0; 100]);
+                ours.write_all(&message).await.unwrap();
+                ours.read_exact(&mut answer).await.unwrap();
+                assert_eq!(answer, message);
+            }
+            drop(ours);
+            drop(until_here);
+            echo.join().unwrap();
+        });
+    });
+}
+
 #[test]
 fn every_listener_gets_it_and_one_that_was_dropped_does_not_matter() {
     on_each(&[1, 2], async || {

@@ -12,6 +12,7 @@ mod hyper_rt;
 #[cfg(unix)]
 mod mock_time;
 mod options;
+mod storms;
 mod sweep;
 mod tcp;
 #[cfg(feature = "tokio-io")]

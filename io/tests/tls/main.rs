@@ -5,4 +5,5 @@ mod certificates;
 mod common;
 #[cfg(feature = "hyper")]
 mod hyper_io;
+mod storms;
 mod streams;

@@ -15,7 +15,7 @@ use trioxide_testing::stream::check_half_closeable_stream;
 
 use crate::common::{ALL, Watched, is_checkpoint, over, pair, ready_pair, shake};
 
-fn bytes(count: usize, seed: u32) -> Vec<u8> {
+pub(crate) fn bytes(count: usize, seed: u32) -> Vec<u8> {
     let mut number = seed | 1;
     let next = || {
         number = number.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -25,7 +25,9 @@ fn bytes(count: usize, seed: u32) -> Vec<u8> {
 }
 
 /// Reads to the end, in pieces of changing sizes.
-async fn read_all(stream: &TlsStream<impl futures_io::AsyncRead + futures_io::AsyncWrite + Unpin>) -> Vec<u8> {
+pub(crate) async fn read_all(
+    stream: &TlsStream<impl futures_io::AsyncRead + futures_io::AsyncWrite + Unpin>,
+) -> Vec<u8> {
     let (mut all, mut piece, mut size) = (Vec::new(), vec![0; 40_000], 1);
     loop {
         match stream.read(&mut piece[..size]).await.unwrap() {
@@ -36,7 +38,10 @@ async fn read_all(stream: &TlsStream<impl futures_io::AsyncRead + futures_io::As
     }
 }
 
-async fn write_all(stream: &TlsStream<impl futures_io::AsyncRead + futures_io::AsyncWrite + Unpin>, mut all: &[u8]) {
+pub(crate) async fn write_all(
+    stream: &TlsStream<impl futures_io::AsyncRead + futures_io::AsyncWrite + Unpin>,
+    mut all: &[u8],
+) {
     let mut size = 1;
     while !all.is_empty() {
         let (piece, rest) = all.split_at(size.min(all.len()));
