@@ -4,7 +4,7 @@
 //! - [`wait_all_tasks_blocked`]: goes on when nothing else can.
 //! - [`Sequencer`]: forces an order over tasks.
 //! - [`simulate`](mod@simulate): the same program on one thread, where every choice comes from a seed; [`sweep`] tries many.
-//! - [`cancel_everywhere`]: a future, cancelled and dropped at each of its suspensions.
+//! - [`cancel_everywhere`]: a future, cancelled and dropped at each of its suspensions; [`cancel_everywhere_real`] does so outside of simulations.
 //! - [`assert_checkpoints`], [`assert_no_checkpoints`]: whether something notices cancellation and yields.
 //! - [`Harness`]: what `#[trioxide::test]` is, with its [`Fixture`]s.
 //! - [`network`]: hosts, links and faults behind the sockets that the program uses anyhow.
@@ -26,9 +26,11 @@
 
 mod checkpoints;
 mod clock;
+mod cut;
 mod drops;
 mod harness;
 pub mod network;
+mod real;
 mod sequencer;
 pub mod simulate;
 pub mod stream;
@@ -36,12 +38,14 @@ mod workers;
 
 pub use checkpoints::{assert_checkpoints, assert_no_checkpoints};
 pub use clock::MockClock;
+pub use cut::Cut;
 pub use drops::{CountDrops, DropGuard};
 #[doc(hidden)]
 pub use harness::with_fixture;
 pub use harness::{Bench, Fixture, Harness, Outcome, Seeded, Workers};
+pub use real::cancel_everywhere_real;
 pub use sequencer::{Sequencer, Turn};
-pub use simulate::{CancelSweep, Cut, Schedule, Simulated, Simulation, Sweep, cancel_everywhere, simulate, sweep};
+pub use simulate::{CancelSweep, Schedule, Simulated, Simulation, Sweep, cancel_everywhere, simulate, sweep};
 #[doc(inline)]
 pub use trioxide_runtime::lowlevel::wait_all_tasks_blocked;
 pub use workers::{on_each, on_each_with_clock, pending_once};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use trioxide_runtime::{finally, nursery, shield, sleep};
 use trioxide_sync::Event;
-use trioxide_testing::{CancelSweep, Simulation, cancel_everywhere, pending_once};
+use trioxide_testing::{CancelSweep, Simulation, cancel_everywhere, cancel_everywhere_real, pending_once};
 
 #[test]
 fn each_suspension_is_cut_in_each_way() {
@@ -166,4 +166,73 @@ fn a_panic_of_the_body_comes_out() {
         cancel_everywhere(async |_| (), async |()| panic!("of the body"), async |(), _| {})
     }));
     assert_eq!(*told.unwrap_err().downcast_ref::<&str>().unwrap(), "of the body");
+}
+
+/// As in a simulation, and then once more behind the end, where nothing is cut.
+#[test]
+fn outside_of_simulations_each_suspension_is_cut_in_each_way() {
+    let cuts = RefCell::new(vec![]);
+    let runs = cancel_everywhere_real(
+        async |_| Cell::new(0),
+        async |reached| {
+            pending_once().await;
+            reached.set(1);
+        },
+        async |reached, cut| cuts.borrow_mut().push((cut.to_string(), reached.get(), cut.outcome().is_some())),
+    );
+    let cut = |how: &str, reached, ended| (how.to_owned(), reached, ended);
+    let not_cut = cut("not cut", 1, true);
+    let expected = [
+        not_cut.clone(),
+        cut("cancelled before its first poll", 0, false),
+        cut("dropped before its first poll", 0, false),
+        cut("cancelled when woken from suspension 1", 1, true),
+        cut("cancelled at suspension 1", 1, true),
+        cut("dropped when woken from suspension 1", 0, false),
+        cut("dropped at suspension 1", 0, false),
+        not_cut.clone(),
+        not_cut.clone(),
+        not_cut.clone(),
+        not_cut,
+    ];
+    assert_eq!(*cuts.borrow(), expected);
+    assert_eq!(runs, expected.len());
+}
+
+/// The first run, which counts, has one suspension, and each after it one more, up to four.
+#[test]
+fn outside_of_simulations_more_suspensions_than_were_counted_are_cut_too() {
+    let (run, cut_at) = (Cell::new(0), RefCell::new(BTreeSet::new()));
+    cancel_everywhere_real(
+        async |_| run.set(run.get() + 1),
+        async |()| {
+            for _ in 0..run.get().min(4) {
+                pending_once().await;
+            }
+        },
+        async |(), cut| {
+            if cut.is_cut() {
+                cut_at.borrow_mut().insert(cut.suspensions());
+            }
+        },
+    );
+    assert_eq!(*cut_at.borrow(), BTreeSet::from([0, 1, 2, 3, 4]));
+}
+
+#[test]
+fn outside_of_simulations_a_check_that_fails_comes_out() {
+    let told = catch_unwind(|| {
+        cancel_everywhere_real(
+            async |_| Arc::new(AtomicBool::new(false)),
+            async |locked| {
+                locked.store(true, Relaxed);
+                pending_once().await;
+                pending_once().await;
+                locked.store(false, Relaxed);
+            },
+            async |locked, cut| assert!(!locked.load(Relaxed), "locked for ever: {cut}"),
+        )
+    });
+    let told = told.unwrap_err();
+    assert_eq!(*told.downcast_ref::<String>().unwrap(), "locked for ever: cancelled before its first poll");
 }

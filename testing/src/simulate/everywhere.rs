@@ -2,16 +2,13 @@
 
 use std::any::Any;
 use std::convert::Infallible;
-use std::fmt;
-use std::future::Future;
 use std::ops::Range;
 use std::panic::resume_unwind;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
-use trioxide_runtime::{CancelScope, Cancelled, Nursery, ScopeHandle, nursery};
+use trioxide_runtime::Nursery;
 
 use super::{Schedule, Simulation, blame};
+use crate::cut::{Cut, Ended, Place, cut};
 
 /// Runs `body` in simulations, once to the end, and then once for each way to cut it: cancelled and dropped, before its first poll, at each suspension, and at each suspension just when it has been woken.
 /// `check` is called after each of them. [`CancelSweep`] has options.
@@ -105,13 +102,8 @@ impl CancelSweep {
                 run_once(&simulation, &setup, &body, &check, place)
             };
             let suspensions = once(None);
-            for suspension in 0..=suspensions {
-                for by in [By::Cancel, By::Drop] {
-                    once(Some(Place { suspension, moment: Moment::Woken, by }));
-                    if suspension > 0 {
-                        once(Some(Place { suspension, moment: Moment::Suspended, by }));
-                    }
-                }
+            for place in (0..=suspensions).flat_map(Place::all) {
+                once(Some(place));
             }
         }
         runs
@@ -124,79 +116,6 @@ impl Default for CancelSweep {
     }
 }
 
-/// How a future was cut, and what came of it.
-#[derive(Clone, Debug)]
-pub struct Cut<T> {
-    place: Option<Place>,
-    outcome: Option<T>,
-}
-
-impl<T> Cut<T> {
-    /// What it gave, if it came to its end: it was not cut, or what it waited for was complete when it was cancelled.
-    pub fn outcome(&self) -> Option<&T> {
-        self.outcome.as_ref()
-    }
-
-    /// Whether it was cut at all: it is not in the first run of each seed.
-    pub fn is_cut(&self) -> bool {
-        self.place.is_some()
-    }
-
-    /// Whether it was dropped, and not cancelled.
-    pub fn is_drop(&self) -> bool {
-        self.place.is_some_and(|place| place.by == By::Drop)
-    }
-
-    /// After how many suspensions it was cut; 0: before its first poll.
-    pub fn suspensions(&self) -> usize {
-        self.place.map_or(0, |place| place.suspension)
-    }
-}
-
-impl<T> fmt::Display for Cut<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.place {
-            None => f.write_str("not cut"),
-            Some(place) => place.fmt(f),
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
-    suspension: usize,
-    moment: Moment,
-    by: By,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Moment {
-    /// At once, when it has been suspended.
-    Suspended,
-    /// When it has been woken, before it is polled.
-    Woken,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum By {
-    Cancel,
-    Drop,
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let how = match self.by {
-            By::Cancel => "cancelled",
-            By::Drop => "dropped",
-        };
-        match (self.suspension, self.moment) {
-            (0, _) => write!(f, "{how} before its first poll"),
-            (suspension, Moment::Suspended) => write!(f, "{how} at suspension {suspension}"),
-            (suspension, Moment::Woken) => write!(f, "{how} when woken from suspension {suspension}"),
-        }
-    }
-}
-
 /// How often the body was suspended.
 fn run_once<S, T>(
     simulation: &Simulation,
@@ -205,77 +124,20 @@ fn run_once<S, T>(
     check: &impl AsyncFn(&S, &Cut<T>),
     place: Option<Place>,
 ) -> usize {
-    let first = simulation.clone().record(async || {
-        let mut ended = None;
-        nursery(async |n| {
-            let state = setup(&n).await;
-            let scope = CancelScope::new();
-            let handle = scope.handle();
-            let (suspensions, outcome) = {
-                let body = Some(Box::pin(scope.run(body(&state))));
-                Cutting { body, handle, place, suspensions: 0 }.await
-            };
-            ended = Some((state, suspensions, Cut { place, outcome }));
-        })
-        .await;
-        ended.expect("the nursery's body has ended")
-    });
-    let (state, suspensions, cut) = first.into_outcome().unwrap_or_else(|panic| fail(simulation, place, panic));
+    let first = simulation.clone().record(async || cut(setup, body, place).await);
+    let ended = first.into_outcome().unwrap_or_else(|panic| fail(simulation, place, panic));
+    let Ended { state, cut, suspensions } = ended;
     let checked = simulation.clone().record(async || check(&state, &cut).await);
     checked.into_outcome().unwrap_or_else(|panic| fail(simulation, place, panic));
     suspensions
 }
 
 fn fail(simulation: &Simulation, place: Option<Place>, panic: Box<dyn Any + Send>) -> ! {
-    let place = place.map_or_else(|| "not cut".to_owned(), |place| place.to_string());
     eprintln!(
-        "trioxide: the future that was {place}, with seed {}: {}",
+        "trioxide: the future that was {}, with seed {}: {}",
+        Place::told(place),
         simulation.settings.seed,
         blame::text(&*panic)
     );
     resume_unwind(panic)
-}
-
-/// Cuts a future at its place. Gives how often it was suspended, and its value.
-struct Cutting<F> {
-    body: Option<Pin<Box<F>>>,
-    handle: ScopeHandle,
-    place: Option<Place>,
-    suspensions: usize,
-}
-
-impl<F> Cutting<F> {
-    /// Whether the body is gone.
-    fn cut(&mut self, at: Moment) -> bool {
-        let place = self.place.filter(|place| (place.suspension, place.moment) == (self.suspensions, at));
-        match place.map(|place| place.by) {
-            Some(By::Cancel) => self.handle.cancel("everywhere"),
-            Some(By::Drop) => self.body = None,
-            None => {}
-        }
-        self.body.is_none()
-    }
-}
-
-impl<F, T> Future for Cutting<F>
-where
-    F: Future<Output = Result<T, Cancelled>>,
-{
-    type Output = (usize, Option<T>);
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.cut(Moment::Woken) {
-            return Poll::Ready((self.suspensions, None));
-        }
-        let body = self.body.as_mut().expect("it is not polled after its end");
-        if let Poll::Ready(outcome) = body.as_mut().poll(cx) {
-            self.body = None;
-            return Poll::Ready((self.suspensions, outcome.ok()));
-        }
-        self.suspensions += 1;
-        if self.cut(Moment::Suspended) {
-            return Poll::Ready((self.suspensions, None));
-        }
-        Poll::Pending
-    }
 }

@@ -70,7 +70,7 @@
 //! | `current` | choices and notes of the program |
 //! | `trace`, `blame` | what happened, as values and as texts; the texts of what goes wrong |
 //! | `sweep`, `seed` | many seeds; how a run is named and run again |
-//! | `everywhere` | a future, cut at each suspension |
+//! | `everywhere` | a future, cut at each suspension (`crate::cut` cuts it) |
 
 mod blame;
 mod current;
@@ -89,7 +89,7 @@ use std::time::Duration;
 
 pub(crate) use current::clock;
 pub use current::{chance, choose, is_simulated, note, random};
-pub use everywhere::{CancelSweep, Cut, cancel_everywhere};
+pub use everywhere::{CancelSweep, cancel_everywhere};
 pub use schedule::Schedule;
 pub use sweep::{Sweep, sweep};
 pub use trace::{Actor, Event, Trace, What};
