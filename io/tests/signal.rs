@@ -97,8 +97,8 @@ fn a_worker_in_a_storm_of_signals_goes_on() {
     let over = AtomicBool::new(false);
     thread::scope(|threads| {
         on_each(&[1], async || {
-            let kind = SignalKind::from_raw(libc::SIGWINCH);
-            let mut window = signal(kind).unwrap();
+            let kind = SignalKind::from_raw(libc::SIGIO);
+            let mut interrupts = signal(kind).unwrap();
             // The only worker is this thread.
             // SAFETY: pthread_self(3) asks nothing of its caller.
             let worker = unsafe { libc::pthread_self() } as usize;
@@ -119,7 +119,7 @@ fn a_worker_in_a_storm_of_signals_goes_on() {
                 }
             });
             let ours = trioxide_io::UnixStream::from_std(ours).unwrap();
-            window.recv().await;
+            interrupts.recv().await;
             for number in 0..2_000_u32 {
                 let (message, mut answer) = ([number as u8; 100], [0; 100]);
                 ours.write_all(&message).await.unwrap();
