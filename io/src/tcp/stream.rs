@@ -46,7 +46,7 @@ impl TcpStream {
     /// Connects to the first of the addresses that answers; they are tried one after the other.
     ///
     /// # Errors
-    /// The last address's error; its text names the address.
+    /// Of the kind of the last address's; its text names each address that was tried, and why it failed.
     ///
     /// # Panics
     /// Outside a run.
@@ -55,14 +55,19 @@ impl TcpStream {
     /// A checkpoint. Cancelled: the socket is closed, and the peer may have seen the connection come and go.
     pub async fn connect(addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
         checkpoint(CONNECT).await;
-        let mut failed = None;
+        let mut failed = Vec::new();
         for address in addr.to_target().resolve().await? {
             match connect(None, address).await {
                 Ok(stream) => return Ok(stream),
-                Err(error) => failed = Some(explain("connect to", address, error)),
+                Err(error) => failed.push(explain("connect to", address, error)),
             }
         }
-        Err(failed.expect("`resolve` gives at least one address"))
+        let last = failed.pop().expect("`resolve` gives at least one address");
+        if failed.is_empty() {
+            return Err(last);
+        }
+        let (kind, lines) = (last.kind(), failed.iter().chain([&last]).map(io::Error::to_string));
+        Err(io::Error::new(kind, lines.collect::<Vec<_>>().join("\n")))
     }
 
     /// Connects to one address, from an address of this machine.

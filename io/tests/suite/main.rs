@@ -2,6 +2,8 @@
 
 mod accept;
 #[cfg(unix)]
+mod bad_input;
+#[cfg(unix)]
 mod buffers;
 mod cancel;
 #[cfg(unix)]

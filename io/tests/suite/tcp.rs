@@ -23,7 +23,7 @@ async fn pair() -> io::Result<(TcpStream, TcpStream)> {
 }
 
 /// An address on which nobody listens, and nobody else can: it is taken.
-fn refusing() -> (Socket, SocketAddr) {
+pub(crate) fn refusing() -> (Socket, SocketAddr) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&LOCAL.parse::<SocketAddr>().unwrap().into()).unwrap();
     let address = socket.local_addr().unwrap().as_socket().unwrap();

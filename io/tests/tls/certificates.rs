@@ -55,7 +55,7 @@ fn no_protocol_in_common() {
 }
 
 #[test]
-fn a_certificate_of_an_unknown_issuer_and_one_for_another_name() {
+fn a_certificate_of_an_unknown_issuer_one_for_another_name_and_one_that_has_expired() {
     on_each(ALL, async || {
         let stranger = Authority::new();
         let (client, server) = ends(&stranger.connector(), &AUTHORITY.acceptor(), "server.example");
@@ -68,6 +68,15 @@ fn a_certificate_of_an_unknown_issuer_and_one_for_another_name() {
             client.starts_with("TLS with other.example: invalid peer certificate: certificate not valid"),
             "{client}"
         );
+        let (chain, key) = AUTHORITY.issue_expired("server.example");
+        let acceptor = Acceptor::new(chain, key).unwrap();
+        let (client, server) = ends(&AUTHORITY.connector(), &acceptor, "server.example");
+        let (client, server) = refused(client, server).await;
+        assert!(
+            client.starts_with("TLS with server.example: invalid peer certificate: certificate expired"),
+            "{client}"
+        );
+        assert_eq!(server, "TLS: received fatal alert: CertificateExpired");
     });
 }
 
