@@ -2,6 +2,7 @@
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code)] // signal(2), in a test that is alone
 
+use std::collections::HashSet;
 use std::fs;
 
 use parking_lot::Mutex;
@@ -10,14 +11,27 @@ use trioxide_testing::on_each;
 
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// Once the threads have ended that hold some for a moment: those that wait for a process where there is no pidfd, or after a drop.
-fn open_descriptors() -> usize {
+/// What each is, once the threads have ended that hold some for a moment: those that wait for a process where there is no pidfd, or after a drop.
+fn open_descriptors() -> Vec<String> {
     let names =
         || fs::read_dir("/proc/self/task").unwrap().filter_map(|task| fs::read(task.ok()?.path().join("comm")).ok());
-    while names().any(|name| name.starts_with(b"trioxide-wait") || name.starts_with(b"trioxide-reap")) {
+    let is_one = |name: &[u8]| name.starts_with(b"trioxide-wait") || name.starts_with(b"trioxide-reap");
+    // A thread that has not run yet has the name of the one that has started it: of a worker, which are otherwise all different.
+    let has_run = |names: &[Vec<u8>]| {
+        let workers = names.iter().filter(|name| !name.starts_with(b"trioxide-block"));
+        workers.clone().collect::<HashSet<_>>().len() == workers.count()
+    };
+    while let names = names().collect::<Vec<_>>()
+        && (names.iter().any(|name| is_one(name)) || !has_run(&names))
+    {
         std::thread::yield_now(); // retry: the threads are nobody's, so nobody hears of their end
     }
-    fs::read_dir("/proc/self/fd").unwrap().count()
+    let open = fs::read_dir("/proc/self/fd").unwrap().filter_map(|fd| fs::read_link(fd.ok()?.path()).ok());
+    // Without the number of what it is, which is another each time.
+    let mut open: Vec<_> =
+        open.map(|what| what.to_string_lossy().split(":[").next().unwrap_or_default().to_owned()).collect();
+    open.sort();
+    open
 }
 
 #[test]
