@@ -108,7 +108,7 @@ fn a_worker_in_a_storm_of_signals_goes_on() {
                 while !over.load(Ordering::Relaxed) {
                     // SAFETY: the thread lives until `over` is set and longer; there is a handler.
                     unsafe { libc::pthread_kill(worker as libc::pthread_t, kind.as_raw()) };
-                    thread::yield_now();
+                    thread::yield_now(); // retry: waits for nothing; the worker is to have its turn, too
                 }
             });
             let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
