@@ -77,12 +77,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     pub(super) fn poll_handshake(&mut self, cx: &mut Context<'_>, user: User) -> Poll<io::Result<()>> {
         self.check()?;
         ready!(self.poll_ready(cx, user))?;
-        let sent = self.poll_send(cx, user)?;
         match &self.connection {
-            Connection::Client(_) => sent.map(Ok),
+            Connection::Client(_) => self.poll_send(cx, user),
             // What is left are session tickets. They go with what is polled next, and no handshake waits for them: the peer may write
-            // before it reads (as Trio).
-            Connection::Server(_) => Poll::Ready(Ok(())),
+            // before it reads (as Trio), and may have written all and be gone.
+            Connection::Server(_) => {
+                let _ = self.poll_out(cx, user);
+                Poll::Ready(Ok(()))
+            }
         }
     }
 
@@ -125,7 +127,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Poll::Ready(self.truncated()),
                 read => return Poll::Ready(read),
             }
-            let _ = self.poll_send(cx, User::Reader)?;
+            // That it cannot be sent is told to who writes: what the peer has sent before it went is still to be read.
+            let _ = self.poll_out(cx, User::Reader);
             ready!(self.poll_receive(cx, User::Reader))?;
         }
     }

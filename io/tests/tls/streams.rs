@@ -164,6 +164,20 @@ fn c228_what_was_written_arrives_then_the_end_and_the_other_direction_goes_on() 
     });
 }
 
+/// The session tickets, which the server owes to a client that is gone, go nowhere.
+#[test]
+fn c228_what_the_peer_has_sent_before_it_went_is_read_to_the_end() {
+    on_each(ALL, async || {
+        let (client, server) = pair();
+        let say_and_go = async move {
+            client.write_all(b"hello").await.unwrap();
+            client.close().await.unwrap();
+        };
+        let ((), got) = join(say_and_go, read_all(&server)).await;
+        assert_eq!(got, b"hello");
+    });
+}
+
 #[test]
 fn c228_a_read_that_is_cancelled_or_dropped_has_taken_nothing() {
     on_each(ALL, async || {
