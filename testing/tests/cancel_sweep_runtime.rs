@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use futures_util::stream;
 use trioxide_runtime::{
-    Blocking, Borrower, CancelGroup, CancelScope, CapacityLimiter, Started, blocking, blocking_limiter, checkpoint,
-    fail_after, fail_at, finally, finally_within, join, local_nursery, local_nursery_send, move_on_after, move_on_at,
-    move_on_when, now, nursery, nursery_with, parallel, race, shield, sleep, sleep_forever, sleep_until, stopping,
-    try_join, until_stopping,
+    Blocking, Borrower, CancelGroup, CancelScope, CapacityLimiter, Started, TreeVar, blocking, blocking_limiter,
+    checkpoint, fail_after, fail_at, finally, finally_within, join, local_nursery, local_nursery_send, move_on_after,
+    move_on_at, move_on_when, now, nursery, nursery_with, parallel, race, shield, sleep, sleep_forever, sleep_until,
+    stopping, task_local, try_join, until_stopping,
 };
-use trioxide_testing::{Cut, cancel_everywhere};
+use trioxide_testing::{Cut, cancel_everywhere, wait_all_tasks_blocked};
 
 const MOMENT: Duration = Duration::from_millis(1);
 
@@ -482,4 +482,47 @@ fn errors_of_children_come_out_or_are_cut_with_the_nursery() {
             assert!(cut.outcome().is_none_or(|error| error.contains("no")), "{cut}: {:?}", cut.outcome());
         },
     );
+}
+
+/// What was bound ends with what it was bound for, and is dropped.
+#[test]
+fn values_of_a_place() {
+    task_local! {
+        static LOCAL: Arc<Alive>;
+    }
+    static TREE: TreeVar<Arc<Alive>> = TreeVar::new("TREE");
+    let bound = |account: &Account| {
+        account.0.alive.fetch_add(1, Relaxed);
+        Arc::new(Alive(account.clone()))
+    };
+    let inside = async |account: &Account| {
+        account.clone().child().await;
+        assert!(LOCAL.try_get().is_some() || TREE.try_get().is_some());
+    };
+    parts_end(async |account| LOCAL.scope(bound(account), inside(account)).await);
+    parts_end(async |account| TREE.scope(bound(account), inside(account)).await);
+}
+
+/// Others wait for the same, and are told.
+#[test]
+fn when_all_is_blocked() {
+    let runs = cancel_everywhere(
+        async |n| {
+            let told = Arc::new(AtomicUsize::new(0));
+            for _ in 0..2 {
+                let told = told.clone();
+                n.spawn(async move {
+                    wait_all_tasks_blocked(MOMENT).await;
+                    told.fetch_add(1, Relaxed);
+                });
+            }
+            told
+        },
+        async |_| {
+            wait_all_tasks_blocked(Duration::ZERO).await;
+            wait_all_tasks_blocked(2 * MOMENT).await;
+        },
+        async |told, cut| assert_eq!(told.load(Relaxed), 2, "{cut}"),
+    );
+    assert!(runs > 40, "{runs}");
 }

@@ -283,3 +283,31 @@ fn any_descriptor() {
     );
     assert!(runs > 10, "{runs}");
 }
+
+/// The halves of a TCP stream, borrowed and owned: they are the stream.
+#[test]
+fn halves() {
+    let runs = sweep(
+        async |n| {
+            let (near, far) = tcp_pair().await;
+            let echo = async move {
+                let _ = trioxide_io::copy(&far, &far).await; // It may be told that the other is gone.
+            };
+            n.service(echo);
+            Slot::new(Some(near))
+        },
+        async |stream| {
+            let (mut stream, mut buf) = (stream.lend().take().unwrap(), [0; TEXT.len()]);
+            let (mut read, mut write) = stream.split();
+            write.write_all(TEXT).await.unwrap();
+            read.read_exact(&mut buf).await.unwrap();
+            assert_eq!(buf, TEXT);
+            let (mut read, mut write) = stream.into_split();
+            let written = write.write(TEXT).await.unwrap();
+            let count = read.read(&mut buf[..written]).await.unwrap();
+            assert_eq!(buf[..count], TEXT[..count]);
+        },
+        async |_, _| {},
+    );
+    assert!(runs > 10, "{runs}");
+}

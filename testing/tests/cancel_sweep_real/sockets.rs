@@ -3,12 +3,14 @@
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 use trioxide_io::{
-    TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream, connect, copy, copy_bidirectional, serve,
+    Connect, Server, TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream, connect, copy,
+    copy_bidirectional, serve,
 };
-use trioxide_runtime::{Started, checkpoint, join, move_on_when};
+use trioxide_runtime::{Started, checkpoint, join, move_on_when, nursery};
 
 use crate::{Path, sweep};
 
@@ -334,6 +336,73 @@ fn a_proxy() {
             let both = TEXT.len() as u64;
             assert!(cut.outcome().is_none_or(|counts| *counts == (both, both)), "{cut}");
         },
+    );
+    assert!(runs > 10, "{runs}");
+}
+
+/// What names are looked up for, and what is tried for each address.
+#[test]
+fn binding_and_connecting_with_options() {
+    let runs = sweep(
+        async |_| (),
+        async |()| {
+            let listener = TcpListener::options().backlog(4).bind("localhost:0").await.unwrap();
+            let at = listener.local_addr().unwrap();
+            let options = Connect::new().delay(Duration::from_millis(10));
+            let near = options.to(&at.ip().to_string(), at.port()).await.unwrap();
+            let dial = async |address| TcpStream::connect(address).await;
+            let also = options.to_with(&at.ip().to_string(), at.port(), dial).await.unwrap();
+            let (one, _) = listener.accept().await.unwrap();
+            let (other, _) = listener.accept().await.unwrap();
+            drop((near, also));
+            assert_eq!((one.read(&mut [0]).await.unwrap(), other.read(&mut [0]).await.unwrap()), (0, 0));
+        },
+        async |(), _| {},
+    );
+    assert!(runs > 10, "{runs}");
+    let runs = sweep(
+        async |_| (),
+        async |()| {
+            let (one, other) = udp_pair().await;
+            one.send(TEXT).await.unwrap();
+            other.recv(&mut [0; 64]).await.unwrap();
+        },
+        async |(), _| {},
+    );
+    assert!(runs > 5, "{runs}");
+}
+
+/// As a server of one function, with options, in a nursery.
+#[test]
+fn servers_with_options() {
+    let runs = sweep(
+        async |n| n.clone(),
+        async |n| {
+            let bind = async || TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let server = || Server::new(async |stream, _| drop(echo(stream).await)).limit(1).report(|_| {});
+            let (one, other) = (bind().await, bind().await);
+            let ports = [&one, &other].map(|listener| listener.local_addr().unwrap().port());
+            let client = |port| {
+                let (stop, stopped) = trioxide_sync::channel::oneshot();
+                n.spawn(async move {
+                    // It may have been cut before it accepts.
+                    let _ = talk(port).await;
+                    stop.send(()).ok();
+                });
+                stopped
+            };
+            move_on_when(client(ports[0]), server().run([one])).await;
+            nursery(async |n| {
+                let addresses =
+                    n.start(async move |started| server().run_started([other], started).await).await.unwrap();
+                assert_eq!(talk(addresses[0].port()).await.unwrap(), TEXT);
+                n.cancel("done");
+                Ok::<_, io::Error>(())
+            })
+            .await
+            .unwrap();
+        },
+        async |_, _| {},
     );
     assert!(runs > 10, "{runs}");
 }
