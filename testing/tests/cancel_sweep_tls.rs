@@ -14,13 +14,18 @@ use trioxide_io::stream::StapledStream;
 use trioxide_io::tls::rustls::pki_types::PrivateKeyDer;
 use trioxide_io::tls::{Acceptor, Broken, Connector, TlsStream};
 use trioxide_runtime::{join, move_on_when, sleep};
-use trioxide_testing::stream::{MemoryReceiveStream, MemorySendStream, memory_stream_pair};
+use trioxide_testing::stream::{
+    LockstepReceiveStream, LockstepSendStream, MemoryReceiveStream, MemorySendStream, lockstep_stream_pair,
+    memory_stream_pair,
+};
 use trioxide_testing::{CancelSweep, Cut};
 
 const MOMENT: Duration = Duration::from_millis(1);
 const TEXT: &[u8] = b"one two three four";
 
 type Nursery = trioxide_runtime::Nursery<std::convert::Infallible>;
+/// Without room: whoever writes waits for the reader.
+type Lockstep = StapledStream<LockstepSendStream, LockstepReceiveStream>;
 /// With room for all.
 type Memory = StapledStream<MemorySendStream, MemoryReceiveStream>;
 
@@ -115,7 +120,7 @@ fn handshake_and_close() {
 /// What was counted as written has arrived, and what has arrived was to be written.
 #[test]
 fn writes() {
-    let body = async |client: TlsStream<Memory>, done: &Cell<usize>| {
+    let body = async |client: TlsStream<Lockstep>, done: &Cell<usize>| {
         for round in 0.. {
             let rest = &TEXT[done.get()..];
             if rest.is_empty() {
@@ -131,7 +136,7 @@ fn writes() {
         client.close().await.unwrap();
     };
     client(
-        async || shaken(memory_stream_pair()).await,
+        async || shaken(lockstep_stream_pair()).await,
         body,
         |cut, done, got, end| {
             assert!(TEXT.starts_with(&got) && got.len() >= done, "{cut}: {done} counted, {got:?} has come");
@@ -170,13 +175,13 @@ fn into_parts() {
 
 /// As [`client`], and `after` uses the stream after the cut, while the peer reads on.
 fn and_after<T>(
-    body: impl AsyncFn(&TlsStream<Memory>) -> T,
-    after: impl AsyncFn(&TlsStream<Memory>, &Cut<T>),
+    body: impl AsyncFn(&TlsStream<Lockstep>) -> T,
+    after: impl AsyncFn(&TlsStream<Lockstep>, &Cut<T>),
     check: impl Fn(&Cut<T>, Vec<u8>, Option<bool>),
 ) {
     sweep(
         async |n| {
-            let (client, server) = shaken(memory_stream_pair()).await;
+            let (client, server) = shaken(lockstep_stream_pair()).await;
             let (server, peer) = (Arc::new(server), Peer::default());
             n.service(peer.clone().reads(server.clone())); // There may be no end yet.
             (Slot::new(Some(client)), server, peer)
@@ -198,7 +203,7 @@ fn and_after<T>(
 #[test]
 fn a_write_that_was_cut() {
     let broken = Cell::new(false);
-    let after = async |client: &TlsStream<Memory>, cut: &Cut<()>| {
+    let after = async |client: &TlsStream<Lockstep>, cut: &Cut<()>| {
         let next = client.write_all(b"!").await;
         broken.set(next.is_err());
         if let Err(error) = next {
@@ -222,7 +227,7 @@ fn a_write_that_was_cut() {
 /// The goodbye goes out with what is polled next.
 #[test]
 fn a_finish_that_was_cut() {
-    let after = async |client: &TlsStream<Memory>, _: &Cut<()>| client.finish().await.unwrap();
+    let after = async |client: &TlsStream<Lockstep>, _: &Cut<()>| client.finish().await.unwrap();
     and_after(
         async |client| client.finish().await.unwrap(),
         after,

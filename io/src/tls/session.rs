@@ -235,10 +235,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 let why = "the peer closed the connection in the handshake";
                 return Poll::Ready(Err(self.breaks(io::ErrorKind::UnexpectedEof, why)));
             }
-            ready!(self.poll_send(cx, user))?;
-            if self.connection.is_handshaking() {
-                ready!(self.poll_receive(cx, user))?;
-            }
+            // Not waited for: a peer that waits for us to read, before it reads, would wait for ever where the transport has no room.
+            let _ = self.poll_send(cx, user)?;
+            ready!(self.poll_receive(cx, user))?;
         }
         Poll::Ready(Ok(()))
     }
