@@ -87,6 +87,57 @@ fn cancel_against_attaching() {
     });
 }
 
+/// A nursery that nobody has used is linked by whoever uses it first, while what is around is cancelled: once, and neither misses the cancel.
+#[test]
+fn cancel_against_a_first_use() {
+    explore("cancel: against a nursery's first use", 5, || {
+        let root = Node::root();
+        let nursery = root.unlinked_below();
+        let canceller = on_thread(&root, Node::cancel);
+        let user = on_thread(&nursery, |nursery| {
+            nursery.link();
+            drop(nursery.below(Kind::Task));
+        });
+        let was_cancelled = nursery.is_effective();
+        if !nursery.take_back() {
+            nursery.link();
+            assert!(!was_cancelled || nursery.is_effective(), "what was seen once stays");
+        }
+        user.join().unwrap();
+        canceller.join().unwrap();
+        assert!(nursery.is_effective());
+        nursery.detach();
+    });
+}
+
+/// What is around was cancelled before: at no moment does it look otherwise. And the owner takes the nursery back only if the other handle is gone, unused.
+#[test]
+fn a_nursery_is_taken_back_or_linked() {
+    explore("cancel: a nursery taken back or linked", 5, || {
+        let root = Node::root();
+        let nursery = root.unlinked_below();
+        root.cancel();
+        let user = on_thread(&nursery, |nursery| assert!(nursery.is_effective()));
+        assert!(nursery.is_effective());
+        let back = nursery.take_back();
+        if !back {
+            nursery.link();
+            assert!(nursery.is_effective());
+        }
+        user.join().unwrap();
+        if !back {
+            assert_eq!(nursery.references(), 2, "its list's, and this");
+            nursery.detach();
+        }
+        assert_eq!(nursery.references(), 1);
+        assert_eq!(
+            root.references(),
+            if back { 1 } else { 2 },
+            "of a nursery that is linked the reference to its parent counts"
+        );
+    });
+}
+
 /// A node leaves the tree while the walk is in it: nothing is freed too early or left behind.
 #[test]
 fn cancel_against_detaching() {

@@ -9,11 +9,13 @@
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
+use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use crate::local::{Bindings, Carried};
+use crate::nursery;
 use crate::primitives::per_thread;
 use crate::scheduler::{Shared, Worker};
 use crate::scope::Node;
@@ -243,8 +245,12 @@ impl Context {
         }
     }
 
-    /// The present scope's node, which is made if it has none.
+    /// The present scope's node, which is made if it has none, and linked if it is not.
     fn made(&self) -> *const Node {
+        // SAFETY: C1.
+        if let Some(node) = unsafe { self.node.get().as_ref() } {
+            nursery::link(node);
+        }
         let unmade = self.unmade.get();
         if !unmade.is_null() {
             self.unmade.set(ptr::null());
@@ -362,25 +368,28 @@ pub(crate) fn is_task(id: TaskId) -> bool {
 /// Where a new scope of the running task hangs: below the scope that is being polled.
 #[track_caller]
 pub(crate) fn place(operation: &'static str) -> Place {
+    let place = place_uncounted(operation);
+    if let Some(parent) = &place.parent {
+        // SAFETY: the node lives in an `Arc`.
+        unsafe { Arc::increment_strong_count(Arc::as_ptr(parent)) };
+    }
+    ManuallyDrop::into_inner(place)
+}
+
+/// As `place`, without a count for the reference to the parent, which outlives this frame.
+#[track_caller]
+pub(crate) fn place_uncounted(operation: &'static str) -> ManuallyDrop<Place> {
     let task = task(operation);
     note(operation);
     let node = CONTEXT.with(Context::made);
     // SAFETY: C1.
     let (header, current) = unsafe { (task.as_ref(), &*node) };
     let ours = current.place().is_some_and(|place| place.task_id == header.id());
-    let parent = if ours {
-        // SAFETY: C1: the node is alive now, and every node lives in an `Arc`.
-        unsafe {
-            Arc::increment_strong_count(node);
-            Arc::from_raw(node)
-        }
-    } else {
-        // The base of the task, or a scope that was entered by another task and moved into this one: its tree is not ours.
-        header.own_node_or_make()
-    };
-    // SAFETY: the task is being polled, so it has not ended.
-    let runtime = unsafe { header.runtime() };
-    Place { parent: Some(parent), runtime, task, task_id: header.id(), operation }
+    // Otherwise: the base of the task, or a scope that was entered by another task and moved into this one: its tree is not ours.
+    let parent = if ours { node } else { header.own_or_make() };
+    // SAFETY: the task is being polled, so it has not ended; and C1: the node is alive now, and lives in an `Arc`.
+    let (runtime, parent) = unsafe { (header.runtime(), Arc::from_raw(parent)) };
+    ManuallyDrop::new(Place { parent: Some(parent), runtime, task, task_id: header.id(), operation })
 }
 
 /// Whether the task that is being polled may do more before it must yield.
@@ -485,11 +494,11 @@ impl Context {
     /// Refuses a leaf in a cancelled scope. False if the scope is not cancelled after all.
     #[cold]
     fn refuses(&self, cx: &TaskContext<'_>) -> bool {
-        if !self.is_cancelled() {
+        // SAFETY: C1; there is one, which the caller has found cancelled.
+        let node = unsafe { &*self.made() };
+        if !node.is_effective() {
             return false;
         }
-        // SAFETY: C1; it was looked at just now.
-        let node = unsafe { &*self.node.get() };
         if !self.is_tasks_own(cx) {
             return node.refuse(cx.waker());
         }

@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -59,15 +60,28 @@ impl Node {
             Kind::Shield => flag::HOLDER | flag::SHIELD,
             Kind::Task => flag::TASK_ROOT,
         };
-        // Nobody follows the pointers (N5, N6): no task registers here, and no timer is armed.
-        let place = Place {
-            parent,
-            runtime: NonNull::dangling(),
-            task: NonNull::dangling(),
-            task_id: crate::task::TaskId(0),
-            operation: "model",
-        };
-        Self(scope::Node::attached(flags, place))
+        Self(scope::Node::attached(flags, place(parent)))
+    }
+
+    /// A nursery below this node that nobody has used yet. The caller is its owner: he links it or takes it back, before this node goes.
+    pub fn unlinked_below(&self) -> Self {
+        let node = scope::Node::pristine();
+        // SAFETY: as promised by the caller of this, who has the only handle; the reference to the parent is not counted: it is forgotten by `take_back`, or counted by `link`.
+        unsafe {
+            let parent = Arc::from_raw(Arc::as_ptr(&self.0));
+            node.stand(flag::HOLDER, ManuallyDrop::new(place(Some(parent))));
+        }
+        Self(node)
+    }
+
+    /// The nursery is used.
+    pub fn link(&self) {
+        self.0.link_late(|_| ());
+    }
+
+    /// Its owner takes the nursery back, unless it is linked or somebody else has a handle.
+    pub fn take_back(&self) -> bool {
+        self.0.take_back()
     }
 
     /// Cancels the scope.
@@ -163,6 +177,17 @@ impl Node {
     /// How many references to the node there are: its handles, its children, and the parent's list.
     pub fn references(&self) -> usize {
         Arc::strong_count(&self.0)
+    }
+}
+
+/// Nobody follows the pointers (N5, N6): no task registers here, and no timer is armed.
+fn place(parent: Option<Arc<scope::Node>>) -> Place {
+    Place {
+        parent,
+        runtime: NonNull::dangling(),
+        task: NonNull::dangling(),
+        task_id: crate::task::TaskId(0),
+        operation: "model",
     }
 }
 

@@ -13,7 +13,7 @@ use super::start::start_raw;
 use super::{Origin, StartError, Started, TaskBuilder, TaskOutput, ordinary, report_error};
 use crate::context;
 use crate::scheduler::{self, How};
-use crate::scope::node::flag::BODY_OPEN;
+use crate::scope::node::flag::{BODY_OPEN, TASK_ROOT};
 use crate::scope::{CancelReason, Node, ScopeHandle};
 use crate::task::cell::{self, Birth, Settle};
 use crate::task::{Header, Task};
@@ -185,7 +185,7 @@ impl<E: Send + 'static> Nursery<E> {
         Fut::Output: TaskOutput<E>,
     {
         // SAFETY: the future and `T` are `Send` and `'static`.
-        unsafe { start_raw(Arc::clone(&self.node), child, options) }
+        unsafe { start_raw(Arc::clone(self.node()), child, options) }
     }
 
     pub(super) fn spawn_with<F>(
@@ -199,7 +199,7 @@ impl<E: Send + 'static> Nursery<E> {
         <F::Output as TaskOutput<E>>::Value: Send,
     {
         // SAFETY: the future and its value are `Send`, and the future is `'static`.
-        unsafe { spawn_raw::<F, E>(&self.node, future, options) }
+        unsafe { spawn_raw::<F, E>(self.node(), future, options) }
     }
 
     /// As [`spawn`](Self::spawn), for a function of the library that spawns for its caller, who stands at `at`.
@@ -219,29 +219,32 @@ impl<E: Send + 'static> Nursery<E> {
         }
     }
 
+    /// The node, to be used: it is linked (`scope::unlinked`).
+    #[inline]
     pub(crate) fn node(&self) -> &Arc<Node> {
+        super::link(&self.node);
         &self.node
     }
 
     /// Cancels the body and every child. Idempotent; the first reason stays. Does not wait: the nursery does.
     pub fn cancel(&self, reason: impl Into<CancelReason>) {
-        self.node.cancel(CancelReason::asked(reason));
+        self.node().cancel(CancelReason::asked(reason));
     }
 
     /// The soft cancel: [`stopping`](crate::stopping) resolves in body and children now, and after `grace` the nursery is cancelled.
     pub fn stop(&self, grace: Duration) {
-        self.node.stop(grace);
+        self.node().stop(grace);
     }
 
     /// A handle to the nursery's scope.
     pub fn scope(&self) -> ScopeHandle {
-        ScopeHandle { node: Arc::clone(&self.node) }
+        ScopeHandle { node: Arc::clone(self.node()) }
     }
 
     /// How many children have not ended, services included. A snapshot.
     #[expect(clippy::len_without_is_empty, reason = "`is_empty` would ask for a decision on a snapshot")]
     pub fn len(&self) -> usize {
-        let children = ordinary(&self.node, &self.node.inner.lock());
+        let children = ordinary(self.node(), &self.node.inner.lock());
         self.node.live.services() + children.saturating_sub(usize::from(self.node.has(BODY_OPEN)))
     }
 }
@@ -254,8 +257,10 @@ impl<E> Clone for Nursery<E> {
 
 impl<E> fmt::Debug for Nursery<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        super::link(&self.node);
+        let linked = &self.node;
         f.debug_struct("Nursery")
-            .field("children", &ordinary(&self.node, &self.node.inner.lock()))
+            .field("children", &ordinary(linked, &linked.inner.lock()))
             .field("services", &self.node.live.services())
             .field("cancel_called", &self.node.is_cancelled())
             .finish()
@@ -306,10 +311,7 @@ impl Options {
     /// The task is not queued yet.
     #[cold]
     fn give_to(self, task: &Header) {
-        let own = match self.own {
-            Some(own) => task.adopt_node(own),
-            None => task.own_node_or_make(),
-        };
+        let own = task.adopt_node(self.own.unwrap_or_else(|| Node::unattached(TASK_ROOT)));
         let mut inner = own.inner.lock();
         let extra = inner.extra();
         extra.name = self.name;

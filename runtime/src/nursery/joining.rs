@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use super::{
-    BodyOutput, ErrorGroup, Failure, Nursery, NurseryError, Origin, body_gone, open, pass_up, report_error,
-    report_panic,
+    BodyOutput, ErrorGroup, Failure, Nursery, NurseryError, Origin, body_gone, keep_spare, link, open, open_unlinked,
+    pass_up, report_error, report_panic,
 };
 use crate::context;
 use crate::scope::guard::Settled;
@@ -61,28 +61,52 @@ where
     Fut: Future,
     Fut::Output: BodyOutput<E>,
 {
-    let opened = Opened::open("nursery");
-    let handle = Nursery::new(Arc::clone(&opened.node));
+    let opened = Opened::open_unlinked("nursery");
+    let handle = Nursery::new(Arc::clone(opened.node()));
     Joining::new(opened, || body(handle)).await
 }
 
 /// An open nursery that its future has charge of.
 pub(super) struct Opened {
-    pub(super) node: Arc<Node>,
+    /// `None`: the nursery was never used, and was taken back.
+    node: Option<Arc<Node>>,
     /// It has closed, and what it had to report was taken.
     pub(super) reported: bool,
 }
 
 impl Opened {
     pub(super) fn open(operation: &'static str) -> Self {
-        Self { node: open(operation), reported: false }
+        Self { node: Some(open(operation)), reported: false }
+    }
+
+    /// As `open`, for a caller that polls the body at once, with `Joining`: that has the nursery linked, or takes it back.
+    fn open_unlinked(operation: &'static str) -> Self {
+        // Who looks on is to see it while its body is being polled, too.
+        if context::tracks() {
+            return Self::open(operation);
+        }
+        // SAFETY: as above; if it is dropped instead, that links it.
+        Self { node: Some(unsafe { open_unlinked(operation) }), reported: false }
+    }
+
+    pub(super) fn node(&self) -> &Arc<Node> {
+        self.node.as_ref().expect("a nursery that was taken back is not used")
+    }
+
+    /// The body has ended: takes the nursery back if nobody has used it and nobody can.
+    fn take_back(&mut self) -> bool {
+        if self.node().take_back() {
+            self.node.take().into_iter().for_each(keep_spare);
+        }
+        self.node.is_none()
     }
 }
 
 impl Drop for Opened {
     /// Nothing to do after an end; otherwise the future was dropped half-way, and the children are to unwind.
     fn drop(&mut self) {
-        let node = &self.node;
+        let Some(node) = &self.node else { return };
+        link(node);
         if !self.reported {
             if !node.has(CLOSED) {
                 node.cancel(CancelReason::of(CancelSource::Dropped));
@@ -127,8 +151,9 @@ where
         let body = match catch_unwind(AssertUnwindSafe(begin)) {
             Ok(body) => Some(body),
             Err(panic) => {
-                report_panic(&opened.node, panic);
-                body_gone(&opened.node);
+                link(opened.node());
+                report_panic(opened.node(), panic);
+                body_gone(opened.node());
                 None
             }
         };
@@ -145,14 +170,18 @@ where
     type Output = <Fut::Output as BodyOutput<E>>::Joined;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.opened.node.is_holding() {
-            self.opened.node.answer(cx.waker());
+        if self.opened.node().is_holding() {
+            self.opened.node().answer(cx.waker());
         }
         if self.body.is_some() && self.as_mut().poll_body(cx, true).is_pending() {
             return Poll::Pending;
         }
         let this = self.project();
-        let node = &this.opened.node;
+        let Some(node) = &this.opened.node else {
+            // Taken back, so nothing has been reported.
+            let value = this.value.take().expect("a body that has not failed has a value");
+            return Poll::Ready(Fut::Output::join(Ok(value)));
+        };
         if !node.has(CLOSED) {
             // Register first, then look (`scope::node` N3).
             if !node.is_holding() {
@@ -166,7 +195,7 @@ where
         node.let_go();
         let ended = ended::<E>(node);
         this.opened.reported = true;
-        let node = &this.opened.node;
+        let node = this.opened.node();
         match ended {
             Ended::Panicked(panic) => resume_unwind(panic),
             Ended::Failed(group) => Poll::Ready(Fut::Output::join(Err(NurseryError::Failed(group)))),
@@ -192,17 +221,24 @@ where
     /// Polls the body; ready when it has ended or was cut, and is gone.
     fn poll_body(mut self: Pin<&mut Self>, cx: &mut Context<'_>, mut deliver: bool) -> Poll<()> {
         let mut this = self.as_mut().project();
-        let node = &this.opened.node;
+        let node = this.opened.node();
         deliver &= !node.is_effective();
         let yields = context::yields();
         let body = this.body.as_mut().as_pin_mut().expect("polled while there is a body");
         match catch_unwind(AssertUnwindSafe(|| context::with_node(node, || body.poll(cx)))) {
             Ok(Poll::Ready(output)) => match output.into_result() {
                 Ok(value) => *this.value = Some(value),
-                Err(error) => report_error(node, error, Origin::body()),
+                Err(error) => {
+                    link(node);
+                    report_error(node, error, Origin::body());
+                }
             },
-            Err(panic) => report_panic(node, panic),
+            Err(panic) => {
+                link(node);
+                report_panic(node, panic);
+            }
             Ok(Poll::Pending) => {
+                link(node);
                 // Register first, then look (`scope::node` N3).
                 if !node.is_holding() {
                     node.answer(cx.waker());
@@ -219,9 +255,13 @@ where
             }
         }
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| this.body.set(None))) {
+            link(node);
             report_panic(node, panic);
         }
-        body_gone(node);
+        if !this.opened.take_back() {
+            link(this.opened.node());
+            body_gone(this.opened.node());
+        }
         Poll::Ready(())
     }
 }

@@ -25,7 +25,7 @@
 //! - **J1** `live` counts the body (while `BODY_OPEN` is set) and every child that has not ended, services apart. Each gives its count up once. When body
 //!   and ordinary children are gone, nobody enters any more, and the services are cancelled. At zero the nursery is closed, by the one who left last, and
 //!   stays so.
-//! - **J2** From `open` to `close` the count owns one reference to the node, and one token of the opener's task: so the node is
+//! - **J2** From `open`, or when it is linked (`scope::unlinked`), to `close` the count owns one reference to the node, and one token of the opener's task: so the node is
 //!   there for whoever still counts, and the opener's task does not end before the nursery has closed.
 //! - **J3** `env` is dropped in `close`, after every child's future is gone; the body holds a reference of its own.
 #![allow(unsafe_code)]
@@ -77,6 +77,39 @@ fn open(operation: &'static str) -> Arc<Node> {
     let node = Node::attached(HOLDER | NURSERY | BODY_OPEN, place);
     let _ = Arc::into_raw(Arc::clone(&node)); // The count's reference (J2).
     node
+}
+
+/// Opens a nursery that is linked when it is first used (`scope::unlinked`).
+///
+/// # Safety
+///
+/// The caller polls the body for the first time before he returns, and then has it linked, or takes it back.
+unsafe fn open_unlinked(operation: &'static str) -> Arc<Node> {
+    let place = context::place_uncounted(operation);
+    let node = context::worker(|worker| worker.and_then(|worker| worker.spare.take())).unwrap_or_else(Node::pristine);
+    // SAFETY: passed on; it is new, or was taken back.
+    unsafe { node.stand(HOLDER | NURSERY | BODY_OPEN, place) };
+    node
+}
+
+/// Has the nursery linked, by whoever uses it first.
+#[inline]
+pub(crate) fn link(node: &Node) {
+    node.link_late(|place| {
+        // SAFETY: `scope::unlinked` V1, N5: the task is being polled; the node lives in an `Arc`, and the reference is the count's (J2).
+        unsafe {
+            place.task.as_ref().add_token();
+            Arc::increment_strong_count(node);
+        }
+    });
+}
+
+/// The future of a nursery that nobody has used has taken it back: keeps it for the next one.
+fn keep_spare(node: Arc<Node>) {
+    context::worker(|worker| match worker {
+        Some(worker) => worker.spare.set(Some(node)),
+        None => drop(node),
+    });
 }
 
 /// Gives up one count; the last closes the nursery.

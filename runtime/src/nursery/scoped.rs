@@ -59,10 +59,10 @@ where
 {
     let env = Arc::new(env);
     let opened = Opened::open("nursery_with");
-    opened.node.inner.lock().extra().env = Some(Arc::clone(&env) as _);
+    opened.node().inner.lock().extra().env = Some(Arc::clone(&env) as _);
     // SAFETY: E1: `env` outlives the body, declared after it, and every child. Nobody can name this lifetime.
     let lent: &T = unsafe { &*Arc::as_ptr(&env) };
-    let scope = Scope { nursery: Nursery::new(Arc::clone(&opened.node)), env: lent, invariant: PhantomData };
+    let scope = Scope { nursery: Nursery::new(Arc::clone(opened.node())), env: lent, invariant: PhantomData };
     Joining::new(opened, || body(scope)).await
 }
 

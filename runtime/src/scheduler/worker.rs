@@ -21,6 +21,7 @@ use crate::contain;
 use crate::context;
 use crate::nursery::Kept;
 use crate::primitives::atomic::Ordering::{Acquire, Relaxed};
+use crate::scope::Node;
 use crate::task::memory::Shelves;
 use crate::task::{Header, TaskId, cell};
 use crate::watch::{Lull, Verdict};
@@ -55,6 +56,8 @@ pub(crate) struct Worker {
     pub(crate) shelves: Arc<Shelves>,
     /// Counts of nurseries.
     pub(crate) kept: Arc<Kept>,
+    /// The node of a nursery that was not used (`scope::unlinked`), for the next one.
+    pub(crate) spare: Cell<Option<Arc<Node>>>,
 }
 
 /// What a worker without a task is.
@@ -92,6 +95,7 @@ impl Worker {
             lull: Lull::default(),
             shelves,
             kept,
+            spare: Cell::new(None),
         }
     }
 

@@ -10,7 +10,8 @@
 //! | `cancel` | cancel and stop: mark downwards, wake what sleeps |
 //! | `guard` | what must finish first, and what if it never does |
 //! | `scoped` | the future of a scope, also as a shield |
-//! | `unmade` | time-outs that need no node |
+//! | `unmade` | scopes that need no node |
+//! | `unlinked` | nurseries that nobody has used yet |
 //! | `owner` | who is woken for a node |
 //! | `deadline`, `shield` | both may change at any time |
 //! | `cancel_scope`, `timeout`, `stop`, `finally`, `condition`, `group`, `ended` | what users call |
@@ -33,6 +34,7 @@ pub(crate) mod scoped;
 mod shield;
 mod stop;
 mod timeout;
+mod unlinked;
 pub(crate) mod unmade;
 
 pub use cancel_scope::{CancelScope, ScopeHandle};

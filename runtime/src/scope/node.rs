@@ -24,8 +24,8 @@
 //!   So a cancel between the two is not missed.
 //! - **N4** Two node locks are never held at once. Under a node's lock a timer's lock and the scheduler's queues may be taken, never
 //!   the other way round; no foreign code runs under it (wakes, clocks, drops of users' values), but for the clone of a waker.
-//! - **N5** `place.task` may be followed only by the task itself while it is polled, by the holder of one of its tokens, and
-//!   of a linked task node under the parent's lock.
+//! - **N5** `place.task` may be followed only by the task itself while it is polled, by the holder of one of its tokens, of
+//!   a linked task node under the parent's lock, and so of an unlinked node (`unlinked` V1).
 //! - **N6** `place.runtime` may be followed while some task of the node's run has not ended; for one, while `active` is set, under the lock:
 //!   the end of the node's task clears it. A scope that another task goes on polling keeps that one's runtime in `Inner::moved`.
 //! - **N7** `place` is written once, before `ATTACHED` is set, by the one who made the node or took the scope by value; it is read only after
@@ -85,6 +85,8 @@ pub(crate) mod flag {
     pub(crate) const CHILD_CUT: u32 = 1 << 12;
     /// A nursery whose future is gone: nobody will ask for its errors.
     pub(crate) const ORPHANED: u32 = 1 << 13;
+    /// A nursery that nobody has used yet: it hangs in no list (`unlinked`).
+    pub(crate) const UNLINKED: u32 = 1 << 21;
     /// Binds a tree variable.
     pub(crate) const BINDS: u32 = 1 << 20;
     /// The node of a nursery: it does not leave the tree before it is `CLOSED`.
@@ -98,7 +100,7 @@ pub(crate) mod flag {
     /// The scope has dropped its inside.
     pub(crate) const CAUGHT: u32 = 1 << 19;
 }
-use flag::{ATTACHED, CANCELLED, CLOSED, EFFECTIVE, GONE, HOLDING, NURSERY, OCCUPIED, STOPPING, TASK_ROOT};
+use flag::{ATTACHED, CANCELLED, CLOSED, EFFECTIVE, GONE, HOLDING, NURSERY, OCCUPIED, STOPPING, TASK_ROOT, UNLINKED};
 
 /// See the module.
 pub(crate) struct Node {
@@ -114,7 +116,7 @@ pub(crate) struct Node {
     /// Nursery: its body and children that have not ended.
     pub(crate) live: Live,
     /// See N7.
-    place: UnsafeCell<Option<Place>>,
+    pub(super) place: UnsafeCell<Option<Place>>,
     links: Links<Node>,
     /// See N1.
     linked: Cell<bool>,
@@ -251,7 +253,7 @@ impl Node {
         node
     }
 
-    fn with(flags: u32, place: Option<Place>, inner: Inner) -> Self {
+    pub(super) fn with(flags: u32, place: Option<Place>, inner: Inner) -> Self {
         Self {
             flags: AtomicU32::new(flags),
             guards: AtomicU32::new(0),
@@ -302,23 +304,32 @@ impl Node {
     /// Enters the list of the parent. Takes over what has become of the parent already.
     fn link(self: &Arc<Self>) {
         let Some(parent) = self.parent() else { return };
-        let element = NonNull::from(&**self);
         let above;
         {
             let mut inner = parent.inner.lock();
             above = parent.flags.load(Relaxed) & (EFFECTIVE | STOPPING);
             let own = self.flags.load(Relaxed); // The kind of a node is fixed.
-            self.linked.set(true);
             // The list's own reference (N1).
             let _ = Arc::into_raw(Arc::clone(self));
             let list = if own & TASK_ROOT != 0 { &mut inner.task_nodes } else { &mut inner.scopes };
             // SAFETY: the node lives as long as the list's reference, and has never been in a list (`place` is set once).
-            unsafe { list.push_back(element) };
+            unsafe { self.enter(list) };
         }
         if above != 0 {
             self.follow();
             self.follow_stop();
         }
+    }
+
+    /// Enters a list of its parent, whose lock is held.
+    ///
+    /// # Safety
+    ///
+    /// The list has a reference of its own, and the node is in none (N1).
+    pub(super) unsafe fn enter(&self, list: &mut List<Node>) {
+        self.linked.set(true);
+        // SAFETY: passed on.
+        unsafe { list.push_back(NonNull::from(self)) };
     }
 
     /// The future that ran this node is gone: takes the node out of the tree. With something forgotten below it, or as a nursery that was
@@ -433,7 +444,8 @@ impl Node {
     #[inline]
     pub(crate) fn is_effective(&self) -> bool {
         // Acquire pairs with the release in `cancel`: who sees the bit also sees the reason.
-        self.flags.load(Acquire) & EFFECTIVE != 0
+        let flags = self.flags.load(Acquire);
+        flags & EFFECTIVE != 0 || (flags & UNLINKED != 0 && self.is_cancelled_around())
     }
 
     /// All flags, for the snapshot of the tree.
@@ -511,7 +523,7 @@ enum Retired {
 }
 
 impl Inner {
-    fn new(active: bool, deadline: Deadline) -> Self {
+    pub(super) fn new(active: bool, deadline: Deadline) -> Self {
         Self {
             active,
             ended: false,

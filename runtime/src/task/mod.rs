@@ -250,19 +250,25 @@ impl Header {
 
     /// The task's own node. Called by the holder of `RUNNING`.
     pub(crate) fn own_node_or_make(&self) -> Arc<Node> {
+        let own = self.own_or_make();
+        // SAFETY: T6: the node lives in an `Arc` of which `own` holds a reference.
+        unsafe {
+            Arc::increment_strong_count(own);
+            Arc::from_raw(own)
+        }
+    }
+
+    /// The same, without a reference. It stays until the task is freed.
+    pub(crate) fn own_or_make(&self) -> *const Node {
         let own = self.own.load(Acquire);
         if !own.is_null() && own.addr() & REQUEST == 0 {
-            // SAFETY: T6: the node lives in an `Arc` of which `own` holds a reference.
-            return unsafe {
-                Arc::increment_strong_count(own);
-                Arc::from_raw(own)
-            };
+            return own;
         }
         self.adopt_node(Node::unattached(flag::TASK_ROOT))
     }
 
     /// Makes `node`, which hangs nowhere yet, the task's own. Called by the holder of `RUNNING`, when the task has none.
-    pub(crate) fn adopt_node(&self, node: Arc<Node>) -> Arc<Node> {
+    pub(crate) fn adopt_node(&self, node: Arc<Node>) -> &Node {
         let waker = waker::waker(self);
         // SAFETY: T2: the base is alive, and it is in an `Arc`.
         let base = unsafe {
@@ -279,11 +285,15 @@ impl Header {
             task_id: self.id,
             operation: "task",
         });
-        let request = self.own.swap(Arc::into_raw(Arc::clone(&node)).cast_mut(), AcqRel);
+        let own = Arc::into_raw(node).cast_mut();
+        let request = self.own.swap(own, AcqRel);
+        // SAFETY: T6: it stays there, in an `Arc` whose reference this does not give up.
+        let node = ManuallyDrop::new(unsafe { Arc::from_raw(own) });
         if !request.is_null() {
             node.cancel(take_request(request));
         }
-        node
+        // SAFETY: T6.
+        unsafe { &*own }
     }
 
     /// Whether somebody has asked to cancel this task before it had a node.

@@ -101,7 +101,7 @@ where
     Fut::Output: TaskOutput<E>,
 {
     let opened = Opened::open("start");
-    let caller = Arc::clone(&opened.node);
+    let caller = Arc::clone(opened.node());
     let own = Node::unattached(TASK_ROOT);
     let handover = Arc::new(Handover::new(Arc::clone(&own)));
     // A service keeps no nursery open; one that is starting does.
@@ -178,7 +178,7 @@ impl<T, E> Future for Starting<T, E> {
     type Output = Result<T, StartError<E>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let node = &self.opened.node;
+        let node = self.opened.node();
         // Register first, then look (`scope::node` N3).
         node.answer(cx.waker());
         if !node.has(CLOSED) {
