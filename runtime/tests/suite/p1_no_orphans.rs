@@ -31,6 +31,76 @@ fn question_mark_out_of_a_body_cancels_and_joins_the_children() {
     });
 }
 
+/// A nursery is linked into the tree by whoever uses it first (`scope::unlinked`): here by another thread, while the body is being polled for the first time.
+#[test]
+fn a_nursery_is_used_first_by_another_thread() {
+    on_each(ALL, async || {
+        let (ended, refused) = (Flag::default(), Flag::default());
+        let ending = ended.clone();
+        nursery(async move |n| {
+            let spawning = n.clone();
+            let spawn = move || {
+                drop(spawning.spawn(async move {
+                    a_while().await;
+                    ending.set();
+                }))
+            };
+            thread::spawn(spawn).join().unwrap();
+        })
+        .await;
+        assert!(ended.is_set(), "joined");
+        let (told, going_on) = (refused.clone(), Flag::default());
+        let went_on = going_on.clone();
+        nursery(async move |n| {
+            thread::spawn(move || n.cancel("from there")).join().unwrap();
+            told.set();
+            checkpoint().await;
+            went_on.set();
+        })
+        .await;
+        assert!(refused.is_set() && !going_on.is_set(), "the cancel counts from its return on");
+    });
+}
+
+#[test]
+fn what_is_around_a_nursery_that_nobody_has_used_cuts_its_body() {
+    on_each(ALL, async || {
+        let scope = CancelScope::new();
+        let handle = scope.handle();
+        let (first, second) = (Flag::default(), Flag::default());
+        let body = nursery(async |_: Nursery<Never>| {
+            checkpoint().now_or_never(); // Not cancelled yet.
+            first.set();
+            handle.cancel("now");
+            nursery(async |_: Nursery<Never>| {
+                checkpoint().await;
+                second.set();
+            })
+            .await;
+            second.set();
+        });
+        assert!(scope.run(body).await.is_err());
+        assert!(first.is_set() && !second.is_set());
+    });
+}
+
+#[test]
+fn a_handle_that_outlives_a_nursery_that_nobody_has_used_finds_it_closed() {
+    on_each(ALL, async || {
+        let mut kept = None;
+        nursery(async |n: Nursery<Never>| kept = Some(n)).await;
+        let kept = kept.unwrap();
+        assert!(kept.try_spawn(ready(())).is_err());
+        // And the next one is another.
+        nursery(async |n: Nursery<Never>| {
+            assert!(kept.try_spawn(ready(())).is_err());
+            n.spawn(checkpoint());
+            assert_eq!((kept.len(), n.len()), (0, 1));
+        })
+        .await;
+    });
+}
+
 #[test]
 fn an_early_return_waits_for_the_children_and_cancels_none() {
     on_each(ALL, async || {
