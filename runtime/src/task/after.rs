@@ -5,7 +5,8 @@
 //!                                                      └─ `claimed` in this turn ─▶ nobody is told
 //! ```
 //!
-//! A *turn* is a poll of the whole task. One that was under way when something was armed does not count: it may have passed the place already.
+//! A *turn* is a poll of the whole task. One that was under way when something was armed does not count: it may have passed the place already. Nor does the first, if the task is due again at once after it:
+//! a combinator that had itself woken to go on (`FuturesUnordered` does, when another thread is just telling it who is woken) has not come by yet.
 //!
 //! Invariants:
 //! - **A1** `list` is null, or a box that stays until the task is freed. A task that was never handed anything has none, and pays one load per poll.
@@ -28,7 +29,7 @@ use crate::{contain, context, line};
 
 /// What is told that a turn of a task has ended.
 pub trait AfterTurn: Send + Sync {
-    /// The first turn that began after [`TaskRef::after_turn`] has ended, or the task has. `number` is what was given there. It may be called twice.
+    /// The first turn that began after [`TaskRef::after_turn`] has ended, or the task has; or the second, if the task was due again at once after the first. `number` is what was given there. It may be called twice.
     ///
     /// On the worker of the task, outside of its future; a panic is contained. It may take locks and wake tasks, and does not block.
     fn turn_ended(self: Arc<Self>, number: u64);
@@ -69,7 +70,7 @@ impl TaskRef {
 
     /// Has `what` told when the task has had a turn. The caller calls [`wake`](Self::wake) after that, without a lock.
     pub fn after_turn(&self, what: Arc<dyn AfterTurn>, number: u64) {
-        self.header().after.arm(Armed { what, number });
+        self.header().after.arm(Armed { what, number, spared: false });
     }
 
     /// In the poll of a task that was handed something: it has claimed it. What [`after_turn`](Self::after_turn) was called with for that, `what` and `number`, need not be told any more. (It may be told all
@@ -115,6 +116,8 @@ unsafe impl Sync for List {}
 struct Armed {
     what: Arc<dyn AfterTurn>,
     number: u64,
+    /// A turn did not count, as the task was due again.
+    spared: bool,
 }
 
 /// In the order in which they came. Of more than one only where a task waits for several things at once, so the first takes no allocation.
@@ -125,8 +128,26 @@ struct Several {
 }
 
 impl Several {
+    fn is_empty(&self) -> bool {
+        self.first.is_none() && self.more.is_empty()
+    }
+
+    fn into_iter(self) -> impl Iterator<Item = Armed> {
+        self.first.into_iter().chain(self.more)
+    }
+
+    /// Those that have been spared before; the others are spared now.
+    #[cold]
+    fn take_unspared(&mut self) -> Self {
+        let mut unspared = Self::default();
+        for mut armed in std::mem::take(self).into_iter() {
+            if std::mem::replace(&mut armed.spared, true) { unspared.push(armed) } else { self.push(armed) }
+        }
+        unspared
+    }
+
     fn push(&mut self, armed: Armed) {
-        if self.first.is_none() && self.more.is_empty() {
+        if self.is_empty() {
             self.first = Some(armed);
         } else {
             self.more.push(armed);
@@ -151,8 +172,8 @@ impl Due {
     /// The turn has ended.
     #[inline]
     pub(super) fn tell(self) {
-        if let Some(Several { first, more }) = self.0 {
-            first.into_iter().chain(more).for_each(Armed::tell);
+        if let Some(due) = self.0 {
+            due.into_iter().for_each(Armed::tell);
         }
     }
 }
@@ -176,17 +197,17 @@ impl After {
         }
     }
 
-    /// The turn ends, and with it perhaps the task: what is to be told then. The caller holds `RUNNING`.
+    /// The turn ends, and with it perhaps the task: what is to be told then. The task may be `due_again`, as it was woken meanwhile. The caller holds `RUNNING`.
     #[inline]
-    pub(super) fn turn_ends(&self) -> Due {
-        Due(self.list().and_then(List::take_due))
+    pub(super) fn turn_ends(&self, due_again: impl FnOnce() -> bool) -> Due {
+        Due(self.list().and_then(|list| list.take_due(due_again)))
     }
 
     /// The task has completed: there is no turn to come, so what is armed is told of. The caller held `RUNNING`, and nobody does after it.
     #[inline]
     pub(super) fn task_ended(&self) {
         self.turn_begins();
-        self.turn_ends().tell();
+        self.turn_ends(|| false).tell();
     }
 
     /// What is due, if that is. The caller runs in the task, so it holds `RUNNING`.
@@ -245,18 +266,21 @@ impl List {
             self.due.with_mut(|due| {
                 // SAFETY: A4.
                 let due = unsafe { &mut *due };
-                debug_assert!(due.first.is_none() && due.more.is_empty(), "told at the end of each turn");
-                *due = armed;
+                // What is there was spared.
+                if due.is_empty() { *due = armed } else { armed.into_iter().for_each(|armed| due.push(armed)) }
             });
         }
     }
 
     #[inline]
-    fn take_due(&self) -> Option<Several> {
+    fn take_due(&self, due_again: impl FnOnce() -> bool) -> Option<Several> {
         self.due.with_mut(|due| {
-            // SAFETY: A4.
+            // SAFETY: A4. (`due_again` looks at the state of the task.)
             let due = unsafe { &mut *due };
-            (due.first.is_some() || !due.more.is_empty()).then(|| std::mem::take(due))
+            if due.is_empty() {
+                return None;
+            }
+            Some(if due_again() { due.take_unspared() } else { std::mem::take(due) })
         })
     }
 }

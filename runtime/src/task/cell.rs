@@ -220,7 +220,7 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Tur
                 Ok(Poll::Ready(output)) => break Outcome::Output(output),
                 Err(panic) => break Outcome::Panic(panic),
                 Ok(Poll::Pending) if !is_cut(header, yields, &cx) => {
-                    header.after.turn_ends().tell();
+                    header.after.turn_ends(|| header.state.is_notified()).tell();
                     if context::must_ask_again() {
                         let _ = header.state.notify(); // We hold `RUNNING`, so it is noted, and queues nothing.
                     }
@@ -235,7 +235,7 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Tur
                 Ok(Poll::Pending) => break Outcome::Cut,
             }
         };
-        let due = header.after.turn_ends();
+        let due = header.after.turn_ends(|| false);
         // SAFETY: `RUNNING` is ours, and the future has not been finished before.
         unsafe { finish::<F, S>(task, outcome, turn) };
         due.tell();

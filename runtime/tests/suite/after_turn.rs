@@ -1,9 +1,10 @@
 //! Who hands something to a task is told when the task has had a turn and has not claimed it.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use trioxide_runtime::lowlevel::{AfterTurn, TaskRef};
-use trioxide_runtime::{checkpoint, nursery, run};
+use trioxide_runtime::lowlevel::{AfterTurn, TaskRef, wait_all_tasks_blocked};
+use trioxide_runtime::{checkpoint, nursery, run, sleep_forever};
 
 /// The numbers that it was told.
 #[derive(Default)]
@@ -21,7 +22,7 @@ impl AfterTurn for Told {
     }
 }
 
-/// Hands the numbers to the running task, which claims some of them in its next turn; what was told after that turn.
+/// Hands the numbers to the running task, which claims some of them in its next turn; what was told after that turn and the next, as the task was due again after the first.
 async fn hand(handed: &[u64], claimed: &[u64]) -> Vec<u64> {
     let (told, task) = (Arc::new(Told::default()), TaskRef::current().expect("a task runs"));
     for number in handed {
@@ -31,6 +32,8 @@ async fn hand(handed: &[u64], claimed: &[u64]) -> Vec<u64> {
     checkpoint().await;
     assert_eq!(told.take(), [], "the turn in which it was handed over does not count");
     claimed.iter().for_each(|number| TaskRef::claimed(&told, *number));
+    checkpoint().await;
+    assert_eq!(told.take(), [], "the task was due again after its turn");
     checkpoint().await;
     let once = told.take();
     checkpoint().await;
@@ -59,8 +62,50 @@ fn what_another_was_handed_cannot_be_claimed() {
         checkpoint().await;
         TaskRef::claimed(&other, 1);
         checkpoint().await;
+        checkpoint().await;
         assert_eq!(one.take(), [1]);
     });
+}
+
+/// Spared once, and claimed in the turn after.
+#[test]
+fn what_was_handed_over_may_be_claimed_in_the_turn_after_one_after_which_the_task_was_due_again() {
+    run(async {
+        let (told, task) = (Arc::new(Told::default()), TaskRef::current().expect("a task runs"));
+        for number in [1, 2] {
+            task.after_turn(Arc::clone(&told) as Arc<dyn AfterTurn>, number);
+        }
+        assert!(task.wake());
+        checkpoint().await;
+        checkpoint().await;
+        task.after_turn(Arc::clone(&told) as Arc<dyn AfterTurn>, 3);
+        assert!(task.wake());
+        TaskRef::claimed(&told, 2);
+        checkpoint().await;
+        assert_eq!(told.take(), [1]);
+        checkpoint().await;
+        assert_eq!(told.take(), [], "the one that came later is spared, too");
+        checkpoint().await;
+        assert_eq!(told.take(), [3]);
+    });
+}
+
+/// A task that stays suspended after its turn has had its chance.
+#[test]
+fn a_turn_after_which_the_task_is_not_due_again_counts() {
+    let told = Arc::new(Told::default());
+    let armed = Arc::clone(&told);
+    run(nursery(async |n| {
+        let asleep = n.spawn(async move {
+            let task = TaskRef::current().expect("a task runs");
+            task.after_turn(Arc::clone(&armed) as Arc<dyn AfterTurn>, 1);
+            assert!(task.wake());
+            sleep_forever().await;
+        });
+        wait_all_tasks_blocked(Duration::ZERO).await;
+        assert_eq!(told.take(), [1]);
+        asleep.cancel("it has slept long enough");
+    }));
 }
 
 #[test]

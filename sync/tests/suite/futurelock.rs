@@ -4,8 +4,10 @@ use crate::common::WORKERS;
 use futures_util::future::{Either, FutureExt, join_all, select};
 use futures_util::poll;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 use trioxide_runtime::{checkpoint, nursery, sleep};
 use trioxide_sync::{Borrower, CapacityLimiter, Event, Mutex, RwLock, Semaphore, channel};
@@ -86,6 +88,7 @@ fn who_comes_late_finds_a_lock_free_that_was_handed_to_an_unpolled_future() {
         drop(guard);
         assert!(lock.try_lock().is_err()); // The turn has not been yet.
         checkpoint().await;
+        checkpoint().await; // After that turn the task was due again, so there is another one.
         checkpoint().await;
         *lock.try_lock().unwrap() += 1;
         *lock.lock().await.unwrap() += 1;
@@ -139,6 +142,69 @@ fn parts_of_a_combinator_are_not_passed_over() {
         while parts.next().await.is_some() {}
         drop(parts);
         assert_eq!(lock.into_inner(), (0..20).collect::<Vec<_>>());
+    });
+}
+
+/// A combinator that has itself woken comes by in the turn after: `FuturesUnordered` does, when another thread is just telling it who is woken.
+#[test]
+fn who_comes_by_in_the_second_of_two_turns_is_not_passed_over() {
+    on_each(WORKERS, async || {
+        let lock = Arc::new(Mutex::new(vec![]));
+        let guard = lock.clone().lock_owned().await.unwrap();
+        nursery(async |n| {
+            let (mutex, waits) = (lock.clone(), Arc::new(Event::new()));
+            let is_waiting = waits.clone();
+            n.spawn(async move {
+                let mut wait = pin!(mutex.lock());
+                let mut turns = 0;
+                let mut order = poll_fn(|cx| {
+                    turns += 1;
+                    if turns == 2 {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    let polled = wait.as_mut().poll(cx);
+                    is_waiting.set();
+                    polled
+                })
+                .await
+                .unwrap();
+                order.push("first");
+            });
+            waits.wait().await;
+            let mutex = lock.clone();
+            n.spawn(async move { mutex.lock().await.unwrap().push("second") });
+            while lock.statistics().tasks_waiting < 2 {
+                checkpoint().await;
+            }
+            drop(guard);
+        })
+        .await;
+        assert_eq!(*lock.try_lock().unwrap(), ["first", "second"]);
+    });
+}
+
+/// As above, but it goes on waking itself, and never comes by.
+#[test]
+fn a_task_that_is_always_due_again_holds_nobody_up() {
+    on_each(WORKERS, async || {
+        let lock = Arc::new(Mutex::new(()));
+        let guard = lock.clone().lock_owned().await.unwrap();
+        let mut unpolled = lock.lock().boxed();
+        assert!(poll!(unpolled.as_mut()).is_pending());
+        nursery(async |n| {
+            let mutex = lock.clone();
+            let second = n.spawn(async move { drop(mutex.lock().await.unwrap()) });
+            while lock.statistics().tasks_waiting < 2 {
+                checkpoint().await;
+            }
+            drop(guard);
+            while !second.is_finished() {
+                checkpoint().await;
+            }
+        })
+        .await;
+        drop(unpolled.await.unwrap());
     });
 }
 
