@@ -30,6 +30,9 @@ models! {
     oneshot_send_against_recv
     oneshot_send_against_another_waker
     oneshot_send_against_drop
+    oneshot_send_against_drop_after_another_waker
+    oneshot_send_against_unpolled_drop
+    oneshot_close_against_drop
     oneshot_close_against_recv
     watch_send_against_changed
     broadcast_send_against_recv_and_drop

@@ -418,15 +418,8 @@ pub(crate) fn poll_past_checkpoint<R>(
 ) -> Poll<R> {
     // Not `with`: that is not inlined into other crates.
     let passed = CONTEXT.try_with(|context| {
-        let budget = context.budget.get();
-        // SAFETY: C1.
-        let is_plain = unsafe { context.node.get().as_ref() }.is_some_and(|node| !node.is_effective());
-        if !is_plain || budget == 0 || context.tracks.get() {
-            if context.stops(cx, operation) {
-                return Poll::Pending;
-            }
-        } else {
-            context.budget.set(budget - 1);
+        if !context.passes() && context.stops(cx, operation) {
+            return Poll::Pending;
         }
         // SAFETY: C1.
         Poll::Ready(f(unsafe { context.task.get().as_ref() }))
@@ -456,6 +449,22 @@ pub(crate) fn must_ask_again() -> bool {
 }
 
 impl Context {
+    /// The gate, in nearly all cases: takes a unit of the budget. False if more is to be looked at.
+    #[inline]
+    fn passes(&self) -> bool {
+        // SAFETY: C1.
+        let Some(node) = (unsafe { self.node.get().as_ref() }) else { return false };
+        if node.is_effective() {
+            return false;
+        }
+        if self.tracks.get() {
+            return false;
+        }
+        let Some(rest) = self.budget.get().checked_sub(1) else { return false };
+        self.budget.set(rest);
+        true
+    }
+
     /// The gate, in all cases. Whether the leaf is to stay pending.
     #[cold]
     fn stops(&self, cx: &TaskContext<'_>, operation: &'static str) -> bool {

@@ -44,9 +44,8 @@ use crate::task::after::{self, AfterTurn, TaskRef};
 use crate::task::{Header, TaskId};
 use crate::wait_list::{Locked, Lot};
 use std::fmt;
-use std::future::{Future, poll_fn};
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 
 const BUSY: u64 = 1;
 const OWNED: u64 = 1 << 1;
@@ -264,28 +263,27 @@ impl Permits {
     /// The first half of the operation of a task that wants permits, or all of them in its own name: a checkpoint; then they are had at once, with the number of who owns them if all
     /// are. Or `None`: then [`acquire`](Self::acquire) goes on in the same poll. Apart from that because it is short, and nearly always enough.
     #[inline]
-    pub fn at_once(
+    pub fn poll_at_once(
         &self,
+        cx: &mut Context<'_>,
         permits: usize,
         owns: bool,
         operation: &'static str,
-    ) -> impl Future<Output = Option<u64>> + use<'_> {
-        poll_fn(move |cx| {
-            context::poll_past_checkpoint(cx, operation, |task| {
-                if !owns {
-                    return self.take_fast(permits).map(|()| 0);
-                }
-                let holder = task.map_or(0, Header::holder);
-                self.own_fast(permits, holder)?;
-                if let Some(task) = task {
-                    task.hold();
-                }
-                Some(holder)
-            })
+    ) -> Poll<Option<u64>> {
+        context::poll_past_checkpoint(cx, operation, |task| {
+            if !owns {
+                return self.take_fast(permits).map(|()| 0);
+            }
+            let holder = task.map_or(0, Header::holder);
+            self.own_fast(permits, holder)?;
+            if let Some(task) = task {
+                task.hold();
+            }
+            Some(holder)
         })
     }
 
-    /// Waits for what is wanted. No checkpoint: see [`at_once`](Self::at_once), or a thread waits.
+    /// Waits for what is wanted. No checkpoint: see [`poll_at_once`](Self::poll_at_once), or a thread waits.
     pub fn acquire(&self, permits: usize, owns: bool) -> Acquire<'_> {
         Acquire::new(self, permits, owns)
     }

@@ -77,7 +77,13 @@ impl<G, P: Default, const N: usize> Lot<G, P, N> {
     /// Locks the state and the queues. The lock is for a few steps, and is not held across an `.await`.
     #[inline]
     pub fn lock(&self) -> Locked<'_, G, P, N> {
-        Locked { inner: self.inner.lock(), lot: self, outgoing: Outgoing { wake: None, drop: None } }
+        self.lock_quietly().into_locked()
+    }
+
+    /// As [`lock`](Self::lock), for who will hardly ever have somebody to wake.
+    #[inline]
+    pub fn lock_quietly(&self) -> Quiet<'_, G, P, N> {
+        Quiet { inner: self.inner.lock(), lot: self }
     }
 
     /// Notifies everyone in `queue`, their payloads as they are.
@@ -86,6 +92,27 @@ impl<G, P: Default, const N: usize> Lot<G, P, N> {
     /// the state before, in such a way that nobody enters the queue any more.
     pub fn notify_all(&self, queue: usize) {
         self.lock().notify_all(queue);
+    }
+}
+
+/// A [`Lot`] while it is locked, for a change of the state that concerns nobody who waits; derefs to the state. Nothing leaves with it but the lock, so it costs less than [`Locked`], which it becomes where
+/// somebody waits after all.
+pub struct Quiet<'a, G, P, const N: usize> {
+    inner: MutexGuard<'a, Inner<G, P, N>>,
+    lot: &'a Lot<G, P, N>,
+}
+
+impl<'a, G, P, const N: usize> Quiet<'a, G, P, N> {
+    /// How many wait in `queue`.
+    #[inline]
+    pub fn waiting(&self, queue: usize) -> usize {
+        self.inner.queues[queue].len
+    }
+
+    /// The lock stays held all along.
+    #[inline]
+    pub fn into_locked(self) -> Locked<'a, G, P, N> {
+        Locked { inner: self.inner, lot: self.lot, outgoing: Outgoing { wake: None, drop: None } }
     }
 }
 
@@ -221,6 +248,22 @@ impl<G, P, const N: usize> Inner<G, P, N> {
                 None => self.queues[to].push_back(node),
             }
         }
+    }
+}
+
+impl<G, P, const N: usize> Deref for Quiet<'_, G, P, N> {
+    type Target = G;
+
+    #[inline]
+    fn deref(&self) -> &G {
+        &self.inner.state
+    }
+}
+
+impl<G, P, const N: usize> DerefMut for Quiet<'_, G, P, N> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut G {
+        &mut self.inner.state
     }
 }
 

@@ -235,6 +235,44 @@ pub fn oneshot_send_against_drop() {
     });
 }
 
+/// A oneshot is sent while its receiver, which has waited with one waker and another, goes away.
+pub fn oneshot_send_against_drop_after_another_waker() {
+    loom::model(|| {
+        let (sender, mut receiver) = channel::oneshot();
+        let sending = thread::spawn(move || {
+            let _ = sender.send(1);
+        });
+        let _first = poll_once(Pin::new(&mut receiver));
+        let _second = poll_once(Pin::new(&mut receiver));
+        drop(receiver);
+        sending.join().unwrap();
+    });
+}
+
+/// A oneshot is sent while its receiver, which has never waited, goes away: it is received by nobody, and whether it came back says so.
+pub fn oneshot_send_against_unpolled_drop() {
+    loom::model(|| {
+        let value = Arc::new(());
+        let (sender, receiver) = channel::oneshot();
+        let sent = value.clone();
+        let sending = thread::spawn(move || drop(sender.send(sent)));
+        drop(receiver);
+        sending.join().unwrap();
+        assert_eq!(Arc::strong_count(&value), 1);
+    });
+}
+
+/// A oneshot's sender goes without having sent while its receiver, which has waited, goes away.
+pub fn oneshot_close_against_drop() {
+    loom::model(|| {
+        let (sender, mut receiver) = channel::oneshot::<u32>();
+        assert!(poll_once(Pin::new(&mut receiver)).is_pending());
+        let closing = thread::spawn(move || drop(sender));
+        drop(receiver);
+        closing.join().unwrap();
+    });
+}
+
 /// A oneshot's sender goes without having sent while its receiver begins to wait.
 pub fn oneshot_close_against_recv() {
     loom::model(|| {

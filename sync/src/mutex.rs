@@ -12,6 +12,7 @@ pub use guard::{MappedMutexGuard, MutexGuard, OwnedMutexGuard};
 use crate::thread;
 use std::cell::UnsafeCell;
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
 use trioxide_runtime::TaskId;
 use trioxide_runtime::lowlevel;
@@ -147,7 +148,7 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// When polled outside a run.
     pub async fn lock(&self) -> Result<MutexGuard<'_, T>, Broken> {
-        let holder = match self.permits.at_once(ALL, true, "Mutex::lock").await {
+        let holder = match poll_fn(|cx| self.permits.poll_at_once(cx, ALL, true, "Mutex::lock")).await {
             Some(holder) => holder,
             None => self.acquire().await?,
         };
@@ -184,7 +185,7 @@ impl<T: ?Sized> Mutex<T> {
     /// assert_eq!(*log.try_lock().unwrap(), ["from the child"]);
     /// ```
     pub async fn lock_owned(self: Arc<Self>) -> Result<OwnedMutexGuard<T>, Broken> {
-        let holder = match self.permits.at_once(ALL, true, "Mutex::lock_owned").await {
+        let holder = match poll_fn(|cx| self.permits.poll_at_once(cx, ALL, true, "Mutex::lock_owned")).await {
             Some(holder) => holder,
             None => self.acquire().await?,
         };

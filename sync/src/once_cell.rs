@@ -128,7 +128,7 @@ impl<T> OnceCell<T> {
         if let Some(value) = self.value.get() {
             return Ok(made_before(value).await);
         }
-        if self.right.at_once(1, false, OPERATION).await.is_none() {
+        if poll_fn(|cx| self.right.poll_at_once(cx, 1, false, OPERATION)).await.is_none() {
             let acquired = self.right.acquire(1, false).await;
             debug_assert!(acquired.is_ok(), "permits that nobody owns are not broken");
         }

@@ -13,6 +13,7 @@ use crate::TryLockError;
 use crate::thread;
 use std::cell::UnsafeCell;
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
 use trioxide_runtime::TaskId;
 use trioxide_runtime::lowlevel;
@@ -106,7 +107,7 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// When polled outside a run.
     pub async fn read(&self) -> Result<RwLockReadGuard<'_, T>, Broken> {
-        if self.permits.at_once(1, false, "RwLock::read").await.is_none() {
+        if poll_fn(|cx| self.permits.poll_at_once(cx, 1, false, "RwLock::read")).await.is_none() {
             self.acquire(false).await?;
         }
         Ok(RwLockReadGuard::new(self, Sharing::acquired(&self.permits, 1)))
@@ -126,7 +127,7 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// When polled outside a run.
     pub async fn write(&self) -> Result<RwLockWriteGuard<'_, T>, Broken> {
-        let holder = match self.permits.at_once(ALL, true, "RwLock::write").await {
+        let holder = match poll_fn(|cx| self.permits.poll_at_once(cx, ALL, true, "RwLock::write")).await {
             Some(holder) => holder,
             None => self.acquire(true).await?,
         };
@@ -147,7 +148,7 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// When polled outside a run.
     pub async fn read_owned(self: Arc<Self>) -> Result<OwnedRwLockReadGuard<T>, Broken> {
-        if self.permits.at_once(1, false, "RwLock::read_owned").await.is_none() {
+        if poll_fn(|cx| self.permits.poll_at_once(cx, 1, false, "RwLock::read_owned")).await.is_none() {
             self.acquire(false).await?;
         }
         Ok(OwnedRwLockReadGuard::new(Sharing::acquired(self, 1)))
@@ -167,7 +168,7 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// When polled outside a run.
     pub async fn write_owned(self: Arc<Self>) -> Result<OwnedRwLockWriteGuard<T>, Broken> {
-        let holder = match self.permits.at_once(ALL, true, "RwLock::write_owned").await {
+        let holder = match poll_fn(|cx| self.permits.poll_at_once(cx, ALL, true, "RwLock::write_owned")).await {
             Some(holder) => holder,
             None => self.acquire(true).await?,
         };

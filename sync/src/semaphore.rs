@@ -2,6 +2,7 @@
 
 use crate::thread;
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use trioxide_runtime::lowlevel::line::{Acquire, HasPermits, MOST, Permits, Refusal, Sharing};
@@ -114,7 +115,7 @@ impl Semaphore {
     ///
     /// When polled outside a run.
     pub async fn acquire(&self) -> SemaphorePermit<'_> {
-        if self.permits.at_once(1, false, "Semaphore::acquire").await.is_none() {
+        if poll_fn(|cx| self.permits.poll_at_once(cx, 1, false, "Semaphore::acquire")).await.is_none() {
             unbroken(self.wait(1).await);
         }
         self.acquired(1)
@@ -133,7 +134,7 @@ impl Semaphore {
     /// When polled outside a run, and if it wants more than [`MAX_PERMITS`](Self::MAX_PERMITS).
     pub async fn acquire_many(&self, permits: usize) -> SemaphorePermit<'_> {
         possible(permits);
-        if self.permits.at_once(permits, false, "Semaphore::acquire_many").await.is_none() {
+        if poll_fn(|cx| self.permits.poll_at_once(cx, permits, false, "Semaphore::acquire_many")).await.is_none() {
             unbroken(self.wait(permits).await);
         }
         self.acquired(permits)
@@ -163,7 +164,7 @@ impl Semaphore {
     /// As [`acquire_many`](Self::acquire_many).
     pub async fn acquire_many_owned(self: Arc<Self>, permits: usize) -> OwnedSemaphorePermit {
         possible(permits);
-        if self.permits.at_once(permits, false, "Semaphore::acquire_owned").await.is_none() {
+        if poll_fn(|cx| self.permits.poll_at_once(cx, permits, false, "Semaphore::acquire_owned")).await.is_none() {
             unbroken(self.wait(permits).await);
         }
         OwnedSemaphorePermit { sharing: Sharing::acquired(self, permits) }

@@ -6,12 +6,12 @@ use futures_core::Stream;
 use pin_project_lite::pin_project;
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc as Shared;
 use std::task::{Context, Poll, ready};
-use trioxide_runtime::lowlevel::Lot;
 use trioxide_runtime::lowlevel::primitives::Arc;
+use trioxide_runtime::lowlevel::{Lot, poll_checkpoint};
 
 /// A channel on which each receiver gets each message that is sent after it was made. A send never waits: of a receiver that is more than `capacity` messages behind the oldest are dropped, and it is told
 /// how many ([`RecvError::Lagged`]).
@@ -181,18 +181,29 @@ impl<T> Sender<T> {
     ///
     /// The value, when there is no receiver.
     pub fn send(&self, value: T) -> Result<usize, SendError<T>> {
-        let mut locked = self.lot.lock();
+        let mut locked = self.lot.lock_quietly();
         if locked.receivers == 0 {
             drop(locked);
             return Err(SendError(value));
         }
-        let dropped = if locked.messages.len() == locked.capacity { locked.messages.pop_front() } else { None };
-        locked.messages.push_back(Shared::new(value));
+        let mut oldest = if locked.messages.len() == locked.capacity { locked.messages.pop_front() } else { None };
+        let (message, replaced) = match oldest.as_mut().and_then(Shared::get_mut) {
+            // Nobody has it in hand: the new one gets its place in memory.
+            Some(place) => {
+                let replaced = std::mem::replace(place, value);
+                (oldest.take().expect("just seen"), Some(replaced))
+            }
+            None => (Shared::new(value), None),
+        };
+        locked.messages.push_back(message);
         locked.next += 1;
         let (version, receivers) = (locked.next, locked.receivers);
+        let is_awaited = locked.waiting(WAITERS) > 0; // Who comes later sees it.
         drop(locked);
-        drop(dropped); // Whatever its `Drop` does, not under the lock.
-        tell(&self.lot, version);
+        drop((oldest, replaced)); // Whatever their `Drop` does, not under the lock.
+        if is_awaited {
+            tell(&self.lot, version);
+        }
         Ok(receivers)
     }
 
@@ -224,9 +235,14 @@ impl<T: Clone> Receiver<T> {
     ///
     /// When polled outside a run.
     pub async fn recv(&mut self) -> Result<T, RecvError> {
-        // It is its own error that says why there will be none.
-        let _ = Newer::than(self.next, &self.lot, Some("broadcast::Receiver::recv")).await;
-        match self.try_recv() {
+        poll_fn(|cx| poll_checkpoint(cx, "broadcast::Receiver::recv")).await;
+        let mut received = self.try_recv();
+        if let Err(TryRecvError::Empty) = received {
+            // It is its own error that says why there will be none.
+            let _ = Newer::than(self.next, &self.lot, None).await;
+            received = self.try_recv();
+        }
+        match received {
             Ok(value) => Ok(value),
             Err(TryRecvError::Lagged(missed)) => Err(RecvError::Lagged(missed)),
             Err(TryRecvError::Empty | TryRecvError::Closed) => Err(RecvError::Closed),
@@ -302,9 +318,9 @@ impl<T> fmt::Debug for Messages<'_, T> {
 
 /// The next message of a receiver that is at `next`.
 fn take<T: Clone>(lot: &NewsLot<State<T>>, next: &mut u64) -> Result<T, TryRecvError> {
-    let message = lot.lock().get(next)?;
+    let message = lot.lock_quietly().get(next)?;
     // Without the lock: the clone is the user's code.
-    Ok(Shared::try_unwrap(message).unwrap_or_else(|message| T::clone(&message)))
+    Ok(T::clone(&message))
 }
 
 impl<T> Receiver<T> {

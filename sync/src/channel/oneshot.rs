@@ -26,6 +26,7 @@ use trioxide_runtime::lowlevel::poll_checkpoint;
 ///     .await;
 /// });
 /// ```
+#[inline]
 pub fn oneshot<T>() -> (Sender<T>, Receiver<T>) {
     let (sending, receiving) = slot::halves();
     let receiver = Receiver { half: receiving, has_begun: false };
@@ -47,6 +48,7 @@ impl<T> Sender<T> {
     /// # Errors
     ///
     /// The value, when the receiver is gone.
+    #[inline]
     pub fn send(self, value: T) -> Result<(), T> {
         self.half.send(value)
     }
@@ -115,6 +117,7 @@ impl<T> Receiver<T> {
 impl<T> Future for Receiver<T> {
     type Output = Result<T, Closed>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if !self.has_begun {
             ready!(poll_checkpoint(cx, "oneshot::Receiver"));

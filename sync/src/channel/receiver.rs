@@ -1,6 +1,6 @@
 //! The receiving end of a [`bounded`](super::bounded) channel.
 
-use super::state::{self, State};
+use super::state::{self, LockedChannel, State};
 use super::{Channel, ChannelStatistics, Parcel, RECEIVERS, RecvError, SENDERS, TryRecvError};
 use crate::thread;
 use futures_core::Stream;
@@ -56,7 +56,7 @@ impl<T> Receiver<T> {
     /// ```
     #[inline]
     pub fn recv(&self) -> Receiving<'_, T> {
-        Receiving { waiter: Waiter::new(&self.channel) }
+        Receiving { channel: &self.channel, wait: None }
     }
 
     /// Receives the oldest message if there is one. Works in a run and outside, on any thread.
@@ -77,7 +77,11 @@ impl<T> Receiver<T> {
     /// ```
     #[inline]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        state::receive(&mut self.channel.lock(), false)
+        let mut channel = self.channel.lock_quietly();
+        match state::receive_quietly(&mut channel) {
+            Some(value) => Ok(value),
+            None => state::receive(&mut channel.into_locked(), false),
+        }
     }
 
     /// As [`recv`](Receiver::recv), for a plain thread, which it blocks; it stands in the same line.
@@ -155,11 +159,21 @@ pin_project! {
     /// The future of [`Receiver::recv`].
     #[must_use = "a future does nothing unless it is awaited"]
     pub struct Receiving<'a, T> {
+        channel: &'a Channel<T>,
+        // From when it has to wait until it is done.
+        #[pin]
+        wait: Option<Wait<'a, T>>,
+    }
+}
+
+pin_project! {
+    /// A receive that has had to wait. Apart, so that one that need not has nothing to do when it is dropped.
+    struct Wait<'a, T> {
         #[pin]
         waiter: Waiter<'a, State<T>, Parcel<T>, 2>,
     }
 
-    impl<T> PinnedDrop for Receiving<'_, T> {
+    impl<T> PinnedDrop for Wait<'_, T> {
         fn drop(this: Pin<&mut Self>) {
             let waiter = this.project().waiter;
             let channel = waiter.lot();
@@ -175,42 +189,66 @@ impl<T> Future for Receiving<'_, T> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if !self.waiter.has_entered() {
+        if self.wait.is_none() {
             ready!(poll_checkpoint(cx, "Receiver::recv"));
         }
         self.poll_through(cx)
     }
 }
 
-impl<T> Receiving<'_, T> {
+impl<'a, T> Receiving<'a, T> {
     /// Past the checkpoint.
     #[inline]
     fn poll_through(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>> {
-        let mut waiter = self.project().waiter;
-        let channel = waiter.lot();
-        if waiter.has_entered() {
-            let parcel = ready!(waiter.as_mut().poll(cx));
-            // Without a value the channel was closed, but a message may have come back since.
-            return Poll::Ready(match parcel.value {
-                Some(value) => Ok(value),
-                None => state::receive(&mut channel.lock(), false).map_err(|_| RecvError),
-            });
+        if self.wait.is_some() {
+            return self.poll_waiting(cx);
         }
-        let mut channel = channel.lock();
+        let mut channel = self.channel.lock_quietly();
+        match state::receive_quietly(&mut channel) {
+            Some(value) => Poll::Ready(Ok(value)),
+            None => {
+                let channel = channel.into_locked();
+                self.receive_or_wait(channel, cx)
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn receive_or_wait(
+        self: Pin<&mut Self>,
+        mut channel: LockedChannel<'a, T>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<T, RecvError>> {
         match state::receive(&mut channel, true) {
             Ok(value) => Poll::Ready(Ok(value)),
             Err(TryRecvError::Closed) => Poll::Ready(Err(RecvError)),
             Err(TryRecvError::Empty) => {
-                waiter.enter(&mut channel, RECEIVERS, Parcel::EMPTY, cx.waker());
+                let mut this = self.project();
+                this.wait.set(Some(Wait { waiter: Waiter::new(this.channel) }));
+                let wait = this.wait.as_pin_mut().expect("just set").project();
+                wait.waiter.enter(&mut channel, RECEIVERS, Parcel::EMPTY, cx.waker());
                 Poll::Pending
             }
         }
+    }
+
+    #[inline(never)]
+    fn poll_waiting(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>> {
+        let mut this = self.project();
+        let wait = this.wait.as_mut().as_pin_mut().expect("it waits").project();
+        let parcel = ready!(wait.waiter.poll(cx));
+        this.wait.set(None);
+        // Without a value the channel was closed, but a message may have come back since.
+        Poll::Ready(match parcel.value {
+            Some(value) => Ok(value),
+            None => state::receive(&mut this.channel.lock(), false).map_err(|_| RecvError),
+        })
     }
 }
 
 impl<T> fmt::Debug for Receiving<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Receiving").field("waiting", &self.waiter.has_entered()).finish_non_exhaustive()
+        f.debug_struct("Receiving").field("waiting", &self.wait.is_some()).finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The sending end of a [`bounded`](super::bounded) channel.
 
-use super::state::{self, State};
+use super::state::{self, LockedChannel, State};
 use super::{
     Channel, ChannelStatistics, MessageSink, Parcel, Permit, RECEIVERS, Reserving, SENDERS, SendError, TrySendError,
 };
@@ -62,7 +62,7 @@ impl<T> Sender<T> {
     /// ```
     #[inline]
     pub fn send(&self, value: T) -> Sending<'_, T> {
-        Sending { value: Some(value), waiter: Waiter::new(&self.channel) }
+        Sending { channel: &self.channel, value: Some(value), waiter: None }
     }
 
     /// Sends `value` if that can be done without waiting. Works in a run and outside, on any thread.
@@ -83,7 +83,11 @@ impl<T> Sender<T> {
     /// ```
     #[inline]
     pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
-        state::send(&mut self.channel.lock(), value)
+        let mut channel = self.channel.lock_quietly();
+        match state::send_quietly(&mut channel, value) {
+            Ok(()) => Ok(()),
+            Err(value) => state::send(&mut channel.into_locked(), value),
+        }
     }
 
     /// Sends `value` in any case, as into a ring: if there is no room, the oldest message is taken out to make it, and comes back. Works in a run and outside, on any thread. Sends that wait go on waiting.
@@ -231,10 +235,12 @@ pin_project! {
     /// The future of [`Sender::send`].
     #[must_use = "a future does nothing unless it is awaited"]
     pub struct Sending<'a, T> {
+        channel: &'a Channel<T>,
         // Until the first poll; then it is sent, or in the waiter's parcel.
         value: Option<T>,
+        // From when it has to wait until it is done.
         #[pin]
-        waiter: Waiter<'a, State<T>, Parcel<T>, 2>,
+        waiter: Option<Waiter<'a, State<T>, Parcel<T>, 2>>,
     }
 }
 
@@ -243,41 +249,64 @@ impl<T> Future for Sending<'_, T> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if !self.waiter.has_entered() {
+        if self.waiter.is_none() {
             ready!(poll_checkpoint(cx, "Sender::send"));
         }
         self.poll_through(cx)
     }
 }
 
-impl<T> Sending<'_, T> {
+impl<'a, T> Sending<'a, T> {
     /// Past the checkpoint.
     #[inline]
-    fn poll_through(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError<T>>> {
-        let this = self.project();
-        if this.waiter.has_entered() {
-            let parcel = ready!(this.waiter.poll(cx));
-            return Poll::Ready(match parcel.value {
-                None => Ok(()),
-                Some(value) => Err(SendError(value)),
-            });
+    fn poll_through(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError<T>>> {
+        if self.waiter.is_some() {
+            return self.poll_waiting(cx);
         }
+        let this = self.as_mut().project();
         let value = this.value.take().expect("`Sender::send` was polled again after it had finished");
-        let mut channel = this.waiter.lot().lock();
+        let mut channel = this.channel.lock_quietly();
+        match state::send_quietly(&mut channel, value) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(value) => self.send_or_wait(value, channel.into_locked(), cx),
+        }
+    }
+
+    #[inline(never)]
+    fn send_or_wait(
+        self: Pin<&mut Self>,
+        value: T,
+        mut channel: LockedChannel<'a, T>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError<T>>> {
         match state::send(&mut channel, value) {
             Ok(()) => Poll::Ready(Ok(())),
             Err(TrySendError::Closed(value)) => Poll::Ready(Err(SendError(value))),
             Err(TrySendError::Full(value)) => {
-                let parcel = Parcel { value: Some(value), ..Parcel::EMPTY };
-                this.waiter.enter(&mut channel, SENDERS, parcel, cx.waker());
+                let mut this = self.project();
+                this.waiter.set(Some(Waiter::new(this.channel)));
+                let waiter = this.waiter.as_pin_mut().expect("just set");
+                waiter.enter(&mut channel, SENDERS, Parcel { value: Some(value), ..Parcel::EMPTY }, cx.waker());
                 Poll::Pending
             }
         }
+    }
+
+    #[inline(never)]
+    fn poll_waiting(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError<T>>> {
+        let mut this = self.project();
+        let waiter = this.waiter.as_mut().as_pin_mut().expect("it waits");
+        let parcel = ready!(waiter.poll(cx));
+        this.waiter.set(None);
+        Poll::Ready(match parcel.value {
+            None => Ok(()),
+            Some(value) => Err(SendError(value)),
+        })
     }
 }
 
 impl<T> fmt::Debug for Sending<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sending").field("waiting", &self.waiter.has_entered()).finish_non_exhaustive()
+        f.debug_struct("Sending").field("waiting", &self.waiter.is_some()).finish_non_exhaustive()
     }
 }

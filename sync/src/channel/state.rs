@@ -18,7 +18,7 @@
 use super::{Channel, GRANTED, Parcel, RECEIVERS, RESERVES, SENDERS, SendError, TryRecvError, TrySendError};
 use std::collections::VecDeque;
 use std::task::Waker;
-use trioxide_runtime::lowlevel::Locked;
+use trioxide_runtime::lowlevel::{Locked, Quiet};
 
 /// What the lock of a channel guards.
 pub(super) struct State<T> {
@@ -37,6 +37,9 @@ pub(super) struct State<T> {
 
 /// A bounded channel's lock while it is held.
 pub(super) type LockedChannel<'a, T> = Locked<'a, State<T>, Parcel<T>, 2>;
+
+/// As [`LockedChannel`], where nobody who waits is concerned.
+pub(super) type QuietChannel<'a, T> = Quiet<'a, State<T>, Parcel<T>, 2>;
 
 /// A channel with more room than this grows its buffer as it needs it.
 const RESERVED: usize = 64;
@@ -95,14 +98,38 @@ impl<T> State<T> {
     }
 
     #[inline]
+    fn has_room(&self) -> bool {
+        self.len().saturating_add(self.reserved) < self.capacity
+    }
+
+    #[inline]
     fn push(&mut self, value: T) {
         self.buffer.push_back(value);
         self.peak = self.peak.max(self.len());
     }
 }
 
-/// Sends if that can be done at once.
+/// Sends where nobody waits and there is room; otherwise the value comes back, and [`send`] sees to it, under the same lock.
 #[inline]
+pub(super) fn send_quietly<T>(channel: &mut QuietChannel<'_, T>, value: T) -> Result<(), T> {
+    // With room nobody stands in the line for it (C2).
+    if !channel.has_room() || channel.waiting(RECEIVERS) > 0 || channel.receivers == 0 {
+        return Err(value);
+    }
+    channel.push(value);
+    Ok(())
+}
+
+/// Takes the oldest message where nobody waits for its place; otherwise [`receive`] sees to it, under the same lock.
+#[inline]
+pub(super) fn receive_quietly<T>(channel: &mut QuietChannel<'_, T>) -> Option<T> {
+    if channel.waiting(SENDERS) > 0 || !channel.returned.is_empty() {
+        return None;
+    }
+    channel.buffer.pop_front()
+}
+
+/// Sends if that can be done at once.
 pub(super) fn send<T>(channel: &mut LockedChannel<'_, T>, value: T) -> Result<(), TrySendError<T>> {
     if !channel.has_receivers() {
         return Err(TrySendError::Closed(value));
@@ -113,7 +140,7 @@ pub(super) fn send<T>(channel: &mut LockedChannel<'_, T>, value: T) -> Result<()
             deliver(channel, value);
             return Ok(());
         }
-        if has_room(channel) {
+        if channel.has_room() {
             channel.push(value);
             return Ok(());
         }
@@ -126,11 +153,6 @@ pub(super) fn send<T>(channel: &mut LockedChannel<'_, T>, value: T) -> Result<()
 fn is_wanted<T>(channel: &mut LockedChannel<'_, T>) -> bool {
     let spoken_for = if channel.capacity == 0 { channel.reserved } else { 0 };
     channel.waiting(RECEIVERS) > spoken_for
-}
-
-#[inline]
-fn has_room<T>(channel: &LockedChannel<'_, T>) -> bool {
-    channel.len().saturating_add(channel.reserved) < channel.capacity
 }
 
 /// To the receiver that has waited longest, of which there is one.
@@ -155,7 +177,7 @@ pub(super) fn reserve<T>(channel: &mut LockedChannel<'_, T>) -> Result<(), TrySe
 
 /// Whether a reservation can be granted.
 fn has_place<T>(channel: &mut LockedChannel<'_, T>) -> bool {
-    if channel.capacity == 0 { is_wanted(channel) } else { has_room(channel) }
+    if channel.capacity == 0 { is_wanted(channel) } else { channel.has_room() }
 }
 
 /// Sends with a permit, which is used up.
@@ -195,7 +217,7 @@ pub(super) fn settle<T>(channel: &mut LockedChannel<'_, T>, wakes: &mut Wakes) {
             continue;
         }
         let wanted = is_wanted(channel);
-        if !wanted && !has_room(channel) {
+        if !wanted && !channel.has_room() {
             return;
         }
         let value = wakes.add(channel.take_first(SENDERS, |parcel| parcel.value.take())).flatten();
@@ -255,7 +277,6 @@ pub(super) fn force_send<T>(channel: &mut LockedChannel<'_, T>, value: T) -> Res
 }
 
 /// Takes the oldest message if there is one. `waits`: the caller is going to wait for one otherwise.
-#[inline]
 pub(super) fn receive<T>(channel: &mut LockedChannel<'_, T>, waits: bool) -> Result<T, TryRecvError> {
     let oldest = match channel.returned.pop_front() {
         Some((_, value)) => Some(value),
@@ -264,7 +285,7 @@ pub(super) fn receive<T>(channel: &mut LockedChannel<'_, T>, waits: bool) -> Res
     match oldest {
         Some(value) => {
             // C2: the free place belongs to the one who has waited longest. No receiver waits (C1), so this is all.
-            if has_room(channel) {
+            if channel.has_room() {
                 match channel.front(SENDERS).map(|first| first.number == RESERVES) {
                     None => {}
                     Some(true) => grant(channel),

@@ -134,13 +134,15 @@ impl<T> Sender<T> {
         let mut value = self.shared.value.write().unwrap_or_else(PoisonError::into_inner);
         let changed = change(&mut value);
         if changed {
-            let version = {
-                let mut locked = self.shared.lot.lock();
+            let (version, is_awaited) = {
+                let mut locked = self.shared.lot.lock_quietly();
                 locked.version += 1;
-                locked.version
+                (locked.version, locked.waiting(WAITERS) > 0)
             };
             drop(value);
-            tell(&self.shared.lot, version);
+            if is_awaited {
+                tell(&self.shared.lot, version);
+            }
         }
         changed
     }

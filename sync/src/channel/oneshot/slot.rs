@@ -3,47 +3,58 @@
 //!
 //! | bit | set by | says |
 //! | --- | --- | --- |
-//! | `SENT` | the sending half, as its last act | the value is there |
-//! | `ABANDONED` | the sending half, as its last act | there will be no value |
+//! | `SENT` | the sending half, as its end | the value is there |
+//! | `ABANDONED` | the sending half, as its end | there will be no value |
 //! | `WAKER` | the receiving half | the waker is there |
 //! | `DEAF` | the receiving half, as its last act | nobody will take the value |
+//! | `LEFT` | the sending half, after an end that found `WAKER` | it has taken the waker |
 //!
 //! `SENT` and `ABANDONED` are the sender's *end*: exactly one of them is set, once.
 //!
 //! Invariants:
 //! - **O1** There is one sending and one receiving half, and each acts by `&mut self` or by value.
 //! - **O2** The value is the sender's before its end, and after it if its end found `DEAF`. Otherwise it is
-//!   the receiver's from `SENT` on.
-//! - **O3** The waker is the sender's, for good, if its end found `WAKER`; otherwise it is the receiver's. The
-//!   receiver cannot know while `WAKER` is set and the end is not: it clears `WAKER` before it touches the
-//!   waker, and what that finds decides.
+//!   the receiver's from the end on.
+//! - **O3** The waker is the sender's, for good, if its end found `WAKER`; otherwise it is the receiver's. While there is no end the receiver sets and clears `WAKER` by an exchange that fails after the end; after the
+//!   end it stays as the end found it. So the receiver, too, can tell whose the waker is.
 //! - **O4** Each change of the word is one read-modify-write with Release for what its side has done before
-//!   and Acquire for what the other side has.
+//!   and Acquire for what the other side has; what is done on seeing the end is done after an Acquire.
+//! - **O5** The sender's last act is its end if that found no `WAKER`, and else `LEFT`; after it the sender *has left*. The receiver can tell (O3): there is an end, and `WAKER` is not set or `LEFT` is. Whose last act is the second of the two frees the
+//!   slot: the sender if its last act found `DEAF`; the receiver if the sender has left before. A receiver that sees this needs no `DEAF`: nobody else is there to see it.
 #![allow(unsafe_code)]
 
+use std::ptr::NonNull;
 use std::task::{Poll, Waker};
+use trioxide_runtime::lowlevel::primitives::UnsafeCell;
 use trioxide_runtime::lowlevel::primitives::atomic::{AtomicU8, Ordering};
-use trioxide_runtime::lowlevel::primitives::{Arc, UnsafeCell};
 
 const SENT: u8 = 1;
 const ABANDONED: u8 = 1 << 1;
 const WAKER: u8 = 1 << 2;
 const DEAF: u8 = 1 << 3;
+const LEFT: u8 = 1 << 4;
 const END: u8 = SENT | ABANDONED;
 
 struct Slot<T> {
     word: AtomicU8,
     value: UnsafeCell<Option<T>>,
     waker: UnsafeCell<Option<Waker>>,
+    /// The model checker tells if this is leaked, or dropped twice.
+    #[cfg(loom)]
+    _freed_once: trioxide_runtime::lowlevel::primitives::Arc<()>,
 }
 
-// SAFETY: by O2 and O3 value and waker belong to one half at a time, and change hands through the word
-// (O4); both may change threads.
-unsafe impl<T: Send> Send for Slot<T> {}
-// SAFETY: as above; a shared slot gives access to nothing else.
-unsafe impl<T: Send> Sync for Slot<T> {}
-
 impl<T> Slot<T> {
+    fn new() -> Self {
+        Self {
+            word: AtomicU8::new(0),
+            value: UnsafeCell::new(None),
+            waker: UnsafeCell::new(None),
+            #[cfg(loom)]
+            _freed_once: Default::default(),
+        }
+    }
+
     /// # Safety
     ///
     /// The value belongs to the calling half (O2).
@@ -63,122 +74,203 @@ impl<T> Slot<T> {
             unsafe { std::mem::replace(&mut *cell, waker) }
         })
     }
+}
 
-    /// The sender's last act. True if the receiver is there to take what was sent.
-    fn end(&self, how: u8) -> bool {
-        let found = self.word.fetch_or(how, Ordering::AcqRel);
-        debug_assert_eq!(found & END, 0);
-        if found & WAKER != 0 {
-            // SAFETY: the end found `WAKER` (O3).
-            let waker = unsafe { self.replace_waker(None) };
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-        }
-        found & DEAF == 0
-    }
+/// What the sender has left behind, see O5.
+fn sender_has_left(word: u8) -> bool {
+    word & END != 0 && (word & WAKER == 0 || word & LEFT != 0)
+}
+
+/// # Safety
+///
+/// The caller's last act was the second of the two (O5).
+unsafe fn free<T>(slot: NonNull<Slot<T>>) {
+    // SAFETY: made by `Box` in `halves`; nobody else has it (caller).
+    drop(unsafe { Box::from_raw(slot.as_ptr()) });
 }
 
 pub(super) fn halves<T>() -> (SendHalf<T>, RecvHalf<T>) {
-    let slot = Arc::new(Slot { word: AtomicU8::new(0), value: UnsafeCell::new(None), waker: UnsafeCell::new(None) });
-    let sending = SendHalf { slot: Some(slot.clone()) };
-    (sending, RecvHalf { slot })
+    let slot = NonNull::from(Box::leak(Box::new(Slot::new())));
+    (SendHalf { slot: Some(slot) }, RecvHalf { slot })
 }
 
 pub(super) struct SendHalf<T> {
     /// Until its end.
-    slot: Option<Arc<Slot<T>>>,
+    slot: Option<NonNull<Slot<T>>>,
 }
 
+// SAFETY: by O2 and O3 value and waker belong to one half at a time, and change hands through the word
+// (O4); both may change threads. A shared half gives access to nothing but the word.
+unsafe impl<T: Send> Send for SendHalf<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for SendHalf<T> {}
+
 impl<T> SendHalf<T> {
+    #[inline]
     pub(super) fn send(mut self, value: T) -> Result<(), T> {
         let slot = self.slot.take().expect("a half that can be called has not ended");
-        // SAFETY: before the end (O2).
-        let previous = unsafe { slot.replace_value(Some(value)) };
+        // SAFETY: this half has not ended, so the slot is there (O5), and the value is its own (O2).
+        let previous = unsafe { slot.as_ref().replace_value(Some(value)) };
         debug_assert!(previous.is_none());
-        if slot.end(SENT) {
-            return Ok(());
+        match end(slot, SENT) {
+            Some(value) => Err(value),
+            None => Ok(()),
         }
-        // SAFETY: the end found `DEAF` (O2).
-        let value = unsafe { slot.replace_value(None) };
-        Err(value.expect("nobody else takes the value of a deaf receiver"))
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        let slot = self.slot.as_ref();
-        slot.is_some_and(|slot| slot.word.load(Ordering::Acquire) & DEAF != 0)
+        self.slot.is_some_and(|slot| {
+            // SAFETY: before its end (O5).
+            let slot = unsafe { slot.as_ref() };
+            slot.word.load(Ordering::Acquire) & DEAF != 0
+        })
     }
 }
 
+/// The sender's end, and all that it does after it. The value comes back if nobody will take it.
+#[inline]
+fn end<T>(slot: NonNull<Slot<T>>, how: u8) -> Option<T> {
+    // SAFETY: the sender has not left (O5).
+    let shared = unsafe { slot.as_ref() };
+    let found = shared.word.fetch_or(how, Ordering::AcqRel);
+    debug_assert_eq!(found & END, 0);
+    if found & (WAKER | DEAF) == 0 {
+        return None; // It has left.
+    }
+    end_of_two(slot, found)
+}
+
+/// The rest of an end that has found a receiver that waits, or is gone.
+fn end_of_two<T>(slot: NonNull<Slot<T>>, found: u8) -> Option<T> {
+    // SAFETY: the end found `WAKER`, so the sender has not left; or `DEAF`, so the receiver will not free it (O5).
+    let shared = unsafe { slot.as_ref() };
+    if found & DEAF != 0 {
+        // SAFETY: the end found `DEAF` (O2), and was the second of the last acts (O5).
+        unsafe {
+            let value = shared.replace_value(None);
+            free(slot);
+            return value;
+        }
+    }
+    // SAFETY: the end found `WAKER` (O3).
+    let waker = unsafe { shared.replace_waker(None) };
+    if shared.word.fetch_or(LEFT, Ordering::AcqRel) & DEAF != 0 {
+        // SAFETY: O5.
+        unsafe { free(slot) };
+    }
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+    None
+}
+
 impl<T> Drop for SendHalf<T> {
+    #[inline]
     fn drop(&mut self) {
         if let Some(slot) = self.slot.take() {
-            slot.end(ABANDONED);
+            // There is no value.
+            drop(end(slot, ABANDONED));
         }
     }
 }
 
 pub(super) struct RecvHalf<T> {
-    slot: Arc<Slot<T>>,
+    slot: NonNull<Slot<T>>,
 }
 
+// SAFETY: as for `SendHalf`.
+unsafe impl<T: Send> Send for RecvHalf<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for RecvHalf<T> {}
+
 impl<T> RecvHalf<T> {
+    fn slot(&self) -> &Slot<T> {
+        // SAFETY: it frees the slot at its own end, and the sender only after that (O5).
+        unsafe { self.slot.as_ref() }
+    }
+
     /// The value; `None` if there will be none, or it was taken before; Pending before the sender's end.
+    #[inline]
     pub(super) fn try_take(&mut self) -> Poll<Option<T>> {
-        let word = self.slot.word.load(Ordering::Acquire);
+        let word = self.slot().word.load(Ordering::Acquire);
         if word & END == 0 {
             return Poll::Pending;
         }
-        if word & SENT == 0 {
-            return Poll::Ready(None);
-        }
-        // SAFETY: `SENT` is set, and this half, the only one to set it, has not set `DEAF` (O2).
-        Poll::Ready(unsafe { self.slot.replace_value(None) })
+        // SAFETY: there is an end, and this half, the only one to set it, has not set `DEAF` (O2).
+        Poll::Ready(unsafe { self.slot().replace_value(None) })
     }
 
     /// As [`try_take`](Self::try_take); while it is pending, the sender's end calls `waker`.
+    #[inline]
     pub(super) fn poll_take(&mut self, waker: &Waker) -> Poll<Option<T>> {
-        let found = self.slot.word.load(Ordering::Acquire);
-        if found & END != 0 {
-            return self.try_take();
+        match self.try_take() {
+            Poll::Ready(taken) => Poll::Ready(taken),
+            Poll::Pending => self.wait(waker),
         }
-        let mut known = None;
-        if found & WAKER != 0 {
-            let found = self.slot.word.fetch_and(!WAKER, Ordering::AcqRel);
-            if found & END != 0 {
-                return self.try_take();
-            }
-            // SAFETY: `WAKER` was cleared before the end (O3).
-            known = unsafe { self.slot.replace_waker(None) };
-        }
+    }
+
+    /// Leaves the waker, if there is still no end.
+    fn wait(&mut self, waker: &Waker) -> Poll<Option<T>> {
+        let Ok(known) = self.take_waker() else { return self.try_take() };
         let waker = match known {
             Some(known) if known.will_wake(waker) => known,
             _ => waker.clone(),
         };
+        let slot = self.slot();
         // SAFETY: `WAKER` is not set (O3).
-        let previous = unsafe { self.slot.replace_waker(Some(waker)) };
+        let previous = unsafe { slot.replace_waker(Some(waker)) };
         debug_assert!(previous.is_none());
-        let found = self.slot.word.fetch_or(WAKER, Ordering::AcqRel);
-        if found & END == 0 {
+        if slot.word.compare_exchange(0, WAKER, Ordering::AcqRel, Ordering::Acquire).is_ok() {
             return Poll::Pending;
         }
-        // SAFETY: the end came before `WAKER` was set again (O3).
-        drop(unsafe { self.slot.replace_waker(None) });
+        // SAFETY: the end came before `WAKER` was set (O3).
+        drop(unsafe { slot.replace_waker(None) });
         self.try_take()
+    }
+
+    /// The waker that was left, if any; an error if the end has found it.
+    fn take_waker(&mut self) -> Result<Option<Waker>, ()> {
+        let slot = self.slot();
+        // Only this half sets it.
+        if slot.word.load(Ordering::Relaxed) & WAKER == 0 {
+            return Ok(None);
+        }
+        slot.word.compare_exchange(WAKER, 0, Ordering::AcqRel, Ordering::Acquire).map_err(drop)?;
+        // SAFETY: `WAKER` was cleared before the end (O3).
+        Ok(unsafe { slot.replace_waker(None) })
     }
 }
 
 impl<T> Drop for RecvHalf<T> {
+    #[inline]
     fn drop(&mut self) {
-        // Sets `DEAF` and clears `WAKER` in one: what was found decides whose the rest is.
-        let found = self.slot.word.swap(DEAF, Ordering::AcqRel);
-        if found & END == 0 && found & WAKER != 0 {
-            // SAFETY: `WAKER` was cleared before the end (O3).
-            drop(unsafe { self.slot.replace_waker(None) });
+        if sender_has_left(self.slot().word.load(Ordering::Acquire)) {
+            let unread = self.try_take();
+            // SAFETY: O5.
+            unsafe { free(self.slot) };
+            drop(unread); // Last: it is the user's code.
+        } else {
+            self.go_first();
         }
-        if found & SENT != 0 {
-            // SAFETY: `SENT` was set before `DEAF` (O2).
-            drop(unsafe { self.slot.replace_value(None) });
+    }
+}
+
+impl<T> RecvHalf<T> {
+    /// The end of this half when the sender had not left.
+    fn go_first(&mut self) {
+        let mut unread = self.try_take();
+        if unread.is_pending() && self.take_waker().is_err() {
+            unread = self.try_take(); // The end has come meanwhile.
         }
+        // What comes from here on finds no `WAKER`, so with it the sender has left.
+        let word = &self.slot().word;
+        if sender_has_left(word.load(Ordering::Acquire)) || sender_has_left(word.fetch_or(DEAF, Ordering::AcqRel)) {
+            if unread.is_pending() {
+                unread = self.try_take();
+            }
+            // SAFETY: O5.
+            unsafe { free(self.slot) };
+        }
+        drop(unread); // As above.
     }
 }
