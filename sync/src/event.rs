@@ -62,10 +62,10 @@ impl Event {
     /// or comes out of a wait, sees all that was done before it was set.
     pub fn set(&self) {
         // The flag changes under the lock: whoever has entered the queue with the flag unset is notified.
-        let locked = self.lot.lock();
+        let locked = self.lot.lock_quietly();
         let was_set = self.set.swap(true, Ordering::AcqRel);
-        if !was_set {
-            locked.notify_all(WAITERS);
+        if !was_set && locked.waiting(WAITERS) > 0 {
+            locked.into_locked().notify_all(WAITERS);
         }
     }
 
@@ -84,7 +84,7 @@ impl Event {
     /// When polled outside a run.
     #[inline]
     pub fn wait(&self) -> Wait<'_> {
-        Wait { event: self, waiter: Waiter::new(&self.lot) }
+        Wait { event: self, waiter: None }
     }
 
     /// What goes on here at the moment.
@@ -118,29 +118,43 @@ pin_project! {
     #[must_use = "a future does nothing unless it is awaited"]
     pub struct Wait<'a> {
         event: &'a Event,
+        // From when it has to wait until it is done.
         #[pin]
-        waiter: Waiter<'a, (), (), 1>,
+        waiter: Option<Waiter<'a, (), (), 1>>,
     }
 }
 
 impl Future for Wait<'_> {
     type Output = ();
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.project();
-        if this.waiter.has_entered() {
-            return this.waiter.poll(cx);
+        if self.waiter.is_some() {
+            return self.poll_waiting(cx);
         }
         ready!(poll_checkpoint(cx, "Event::wait"));
-        if this.event.is_set() {
-            return Poll::Ready(());
-        }
+        if self.event.is_set() { Poll::Ready(()) } else { self.begin(cx) }
+    }
+}
+
+impl Wait<'_> {
+    fn begin(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
         let mut locked = this.event.lot.lock();
         if this.event.is_set() {
             return Poll::Ready(());
         }
-        this.waiter.enter(&mut locked, WAITERS, (), cx.waker());
+        this.waiter.set(Some(Waiter::new(&this.event.lot)));
+        let waiter = this.waiter.as_pin_mut().expect("just set");
+        waiter.enter(&mut locked, WAITERS, (), cx.waker());
         Poll::Pending
+    }
+
+    fn poll_waiting(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        ready!(this.waiter.as_mut().as_pin_mut().expect("it waits").poll(cx));
+        this.waiter.set(None);
+        Poll::Ready(())
     }
 }
 

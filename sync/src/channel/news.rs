@@ -9,7 +9,7 @@ use super::RecvError;
 use pin_project_lite::pin_project;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use trioxide_runtime::lowlevel::{Lot, Waiter, poll_checkpoint};
 
 /// What changes, as the wait sees it.
@@ -28,14 +28,24 @@ pub(super) type NewsLot<S> = Lot<S, Seen, 1>;
 
 pub(super) const WAITERS: usize = 0;
 
+/// So many are woken between two looks at the lock.
+const BATCH: usize = if cfg!(loom) { 2 } else { 8 };
+
 /// Wakes those who have seen an older version than `version`.
 pub(super) fn tell<S>(lot: &NewsLot<S>, version: u64) {
-    loop {
+    let mut finished = false;
+    while !finished {
+        let mut wakers = [const { None::<Waker> }; BATCH];
         let mut locked = lot.lock();
-        if locked.front(WAITERS).is_none_or(|seen| seen.0 >= version) {
-            return;
+        for slot in &mut wakers {
+            finished = locked.front(WAITERS).is_none_or(|seen| seen.0 >= version);
+            if finished {
+                break;
+            }
+            *slot = locked.take_first(WAITERS, |_| ()).and_then(|((), waker)| waker);
         }
-        locked.notify_first(WAITERS, |_| ());
+        drop(locked);
+        wakers.into_iter().flatten().for_each(Waker::wake);
     }
 }
 
