@@ -3,6 +3,8 @@
 //! Both directions of a connection are one `copy_bidirectional` in one task; when one side ends, the other is told so, and may go on. An
 //! upstream that cannot be reached costs only the connection that wanted it.
 //!
+//! When it is stopped, what is open may end by itself for a while, and is closed then: only the two ends know whether a connection is idle.
+//!
 //! ```text
 //! cargo run --example tcp_proxy -- --addr 127.0.0.1:8081 --upstream 127.0.0.1:8080
 //! curl http://127.0.0.1:8081/
@@ -13,6 +15,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use trioxide::io::{Server, connect, copy_bidirectional};
+use trioxide::move_on_when;
 use trioxide::prelude::*;
 
 #[derive(Parser)]
@@ -27,6 +30,9 @@ struct Arguments {
     /// So many connections at once; more wait
     #[arg(long, default_value_t = 10_000)]
     limit: usize,
+    /// How long connections that are open may go on after a signal
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 5_000)]
+    grace_ms: u64,
 }
 
 #[trioxide::main]
@@ -50,12 +56,18 @@ async fn serve(arguments: Arguments) -> io::Result<()> {
         })?;
     let listener = TcpListener::bind(&arguments.addr).await?;
     println!("listening on {}", listener.local_addr()?);
-    Server::new(move |client, _peer| forward(client, host.clone(), port)).limit(arguments.limit).run([listener]).await
+    let grace = Duration::from_millis(arguments.grace_ms);
+    let handler = move |client, _peer| forward(client, host.clone(), port, grace);
+    Server::new(handler).limit(arguments.limit).run([listener]).await
 }
 
-async fn forward(client: TcpStream, host: Arc<str>, port: u16) -> io::Result<()> {
+async fn forward(client: TcpStream, host: Arc<str>, port: u16, grace: Duration) -> io::Result<()> {
     // All addresses of the host, the quickest wins; so long at most.
     let upstream = fail_after(Duration::from_secs(10), connect(&host, port)).await??;
-    copy_bidirectional(client, upstream).await?;
+    let over = async {
+        stopping().await;
+        sleep(grace).await;
+    };
+    move_on_when(over, copy_bidirectional(client, upstream)).await.transpose()?;
     Ok(())
 }
