@@ -36,6 +36,7 @@
 //! - `hyper`: hyper's `rt` traits for [`TcpStream`] and for `tls::TlsStream`, and module `hyper_rt` for the executor and the timer.
 //! - `tokio-compat`: the context of a tokio runtime for libraries that insist on one, in module `tokio_compat`.
 //! - `tower`: tower's time-out, as a scope: `TimeoutLayer`; deadlines that cross machines, in module `deadline`.
+//! - `quinn`: QUIC by quinn, whose tasks are a nursery's: `QuinnRuntime`.
 //! - `tracing`: a span for each task: `TaskSpans`.
 //! - `tls`: TLS with rustls, in module `tls`.
 //! - `tokio-io`: tokio's `AsyncRead` and `AsyncWrite` for [`TcpStream`] and its halves.
@@ -62,6 +63,8 @@ pub mod network;
 pub mod pipe;
 #[cfg(unix)]
 pub mod process;
+#[cfg(feature = "quinn")]
+mod quinn_rt;
 mod reactor;
 mod resolve;
 mod serve;
@@ -98,6 +101,8 @@ pub use frames::{Frames, write_frame};
 pub use inherited::{Inherited, inherited};
 #[cfg(unix)]
 pub use pipe::pipe;
+#[cfg(feature = "quinn")]
+pub use quinn_rt::QuinnRuntime;
 pub use resolve::{Resolver, set_resolver};
 pub use serve::{Listen, Outcome, Server, Trouble, serve};
 #[cfg(unix)]
