@@ -59,6 +59,7 @@
 //! - `hyper`: hyper's `rt` traits for [`io::TcpStream`]; its executor and timer in `io::hyper_rt`.
 //! - `tokio-compat`: the context of a tokio runtime for libraries that insist on one: `io::tokio_compat`.
 //! - `tower`: tower's time-out, as a scope: `io::TimeoutLayer`; deadlines that cross machines: `io::deadline`.
+//! - `hickory`: DNS by hickory, whose tasks are a nursery's: `io::HickoryProvider`.
 //! - `quinn`: QUIC by quinn, whose tasks are a nursery's: `io::QuinnRuntime`.
 //! - `tracing`: a span of the crate tracing for each task: `io::TaskSpans`.
 //! - `tls`: TLS over any stream, with rustls, in `io::tls`.

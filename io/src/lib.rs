@@ -36,6 +36,7 @@
 //! - `hyper`: hyper's `rt` traits for [`TcpStream`] and for `tls::TlsStream`, and module `hyper_rt` for the executor and the timer.
 //! - `tokio-compat`: the context of a tokio runtime for libraries that insist on one, in module `tokio_compat`.
 //! - `tower`: tower's time-out, as a scope: `TimeoutLayer`; deadlines that cross machines, in module `deadline`.
+//! - `hickory`: DNS by hickory, whose tasks are a nursery's: `HickoryProvider`.
 //! - `quinn`: QUIC by quinn, whose tasks are a nursery's: `QuinnRuntime`.
 //! - `tracing`: a span for each task: `TaskSpans`.
 //! - `tls`: TLS with rustls, in module `tls`.
@@ -52,6 +53,8 @@ pub mod deadline;
 mod error;
 mod frames;
 pub mod fs;
+#[cfg(feature = "hickory")]
+mod hickory_rt;
 #[cfg(feature = "hyper")]
 #[allow(unsafe_code)]
 pub mod hyper_rt;
@@ -97,6 +100,8 @@ pub use connect::{Connect, ConnectError, connect};
 pub use copy::{copy, copy_bidirectional};
 pub use error::{Busy, Closed, TooLong, is_busy, is_closed};
 pub use frames::{Frames, write_frame};
+#[cfg(feature = "hickory")]
+pub use hickory_rt::HickoryProvider;
 #[cfg(unix)]
 pub use inherited::{Inherited, inherited};
 #[cfg(unix)]
