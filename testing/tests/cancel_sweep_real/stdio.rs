@@ -77,11 +77,15 @@ fn reads() {
 fn writes() {
     let data: Vec<u8> = (0..300_000).map(|i| (i % 251) as u8).collect();
     let runs = sweep(
-        async |_| {
+        async |n| {
             let (reader, writer) = std::io::pipe().unwrap();
             let replaced = Replaced::new(std::io::stderr(), writer, |fd| dup2_stderr(fd).unwrap());
+            let (go, going) = std::sync::mpsc::channel();
+            // It runs when the writer waits: then the pipe is full.
+            n.spawn(async move { go.send(()).unwrap() });
             let read = std::thread::spawn(move || {
                 let (mut reader, mut all) = (reader, vec![]);
+                going.recv().unwrap();
                 reader.read_to_end(&mut all).unwrap();
                 all
             });
