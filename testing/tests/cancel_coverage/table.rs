@@ -31,7 +31,7 @@ pub(crate) const TABLE: Rows = &[
     ("runtime/src/checkpoint.rs", &["checkpoint"], By(RUNTIME, "time")),
     ("runtime/src/combine/mod.rs", &["combined"], Because("what `join!`, `race!` and `try_join!` are made of, which `several_in_one_task` sweeps")),
     ("runtime/src/limiter.rs", &["CapacityLimiter::acquire", "CapacityLimiter::acquire_for", "CapacityLimiter::acquire_owned"], By(RUNTIME, "limiters")),
-    ("runtime/src/line.rs", &["Permits::acquire", "Permits::at_once"], Because("not public outside of the workspace: what `Semaphore`, `Mutex`, `RwLock` and `CapacityLimiter` are made of, which are swept")),
+    ("runtime/src/line.rs", &["Permits::acquire"], Because("not public outside of the workspace: what `Semaphore`, `Mutex`, `RwLock` and `CapacityLimiter` are made of, which are swept")),
     ("runtime/src/local/key.rs", &["LocalKey::scope"], By(RUNTIME, "values_of_a_place")),
     ("runtime/src/local/tree_var.rs", &["TreeVar::scope"], By(RUNTIME, "values_of_a_place")),
     ("runtime/src/nursery/builder.rs", &["TaskBuilder::spawn"], By(RUNTIME, "tasks_are_waited_for")),
