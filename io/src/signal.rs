@@ -78,7 +78,9 @@ impl fmt::Debug for SignalKind {
 
 /// Begins to listen for a signal. From now on it does not do what it does by default, such as ending the
 /// process; that stays so when the [`Signal`] is dropped. Other listeners in the process, of this library and
-/// of others, get it too.
+/// of others, get it too, and so does a handler that was there before: each at the time it comes. So nothing is
+/// raised again for what the `Signal` has not read when it is dropped, and nothing happens by default then.
+/// (Trio gives that to the handlers it had put aside.)
 ///
 /// ```no_run
 /// # use trioxide_io::signal::{SignalKind, signal};

@@ -9,6 +9,7 @@ mod descriptors;
 mod files;
 mod process;
 mod serve;
+mod signals;
 mod sockets;
 mod stapled;
 mod streams;

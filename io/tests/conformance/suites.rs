@@ -1,8 +1,10 @@
 //! The suites of `trioxide-testing` on every kind of stream that there is here. A new kind is added to the lists below: one line for each suite
 //! that it can pass.
 
+use std::cell::RefCell;
 use std::io::ErrorKind;
 
+use trioxide_io::process::{Command, Stdio};
 use trioxide_io::{TcpStream, UnixStream, pipe};
 use trioxide_testing::on_each;
 use trioxide_testing::stream::{
@@ -48,6 +50,28 @@ fn clogged_pipe() -> (pipe::Sender, pipe::Receiver) {
 #[test]
 fn c191_pipes_pass_the_suite_of_one_way_streams() {
     on_each(ALL, async || check_one_way_stream(async || new_pipe()).await);
+}
+
+/// What goes in at a child's standard input and comes out at its standard output, over both pipes and the child. (They have no suite of clogged streams: the child takes some, whenever it runs, of what
+/// nobody reads.)
+#[test]
+fn c191_the_standard_streams_of_a_child_pass_the_suite_of_one_way_streams() {
+    on_each(ALL, async || {
+        // A child that is dropped is killed: they live until the suite has ended.
+        let children = RefCell::new(vec![]);
+        let through_cat = async || {
+            let cat = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped());
+            let mut child = cat.spawn().await.unwrap();
+            let ends = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+            children.borrow_mut().push(child);
+            ends
+        };
+        check_one_way_stream(through_cat).await;
+        // Whose input has ended, or whose output nobody reads, has ended too.
+        for child in children.take() {
+            child.wait().await.unwrap();
+        }
+    });
 }
 
 #[test]
