@@ -10,8 +10,8 @@ use std::time::Duration;
 use crate::common::{ALL, Count, Flag, Gate, a_while, panic_of};
 use futures_util::{join, poll};
 use trioxide_runtime::{
-    CancelScope, CancelSource, ScopeHandle, blocking, checkpoint, finally, finally_within, nursery, shield, sleep,
-    sleep_forever,
+    CancelScope, CancelSource, ScopeHandle, Started, blocking, checkpoint, finally, finally_within, nursery, shield,
+    sleep, sleep_forever,
 };
 use trioxide_testing::{on_each, on_each_with_clock};
 
@@ -129,22 +129,18 @@ fn scopes_that_are_never_entered_or_forgotten_end() {
 fn the_handle_of_a_nursery_waits_for_its_children() {
     on_each(ALL, async || {
         nursery(async |n| {
-            let (send, handle) = std::sync::mpsc::channel();
             let ended = Count::default();
             let counted = ended.clone();
-            n.spawn(nursery(async move |inner| {
-                for _ in 0..20 {
-                    let ended = counted.clone();
-                    inner.spawn(finally(sleep_forever(), async move { ended.add() }));
-                }
-                send.send(inner.scope()).unwrap();
-            }));
-            let handle = loop {
-                match handle.try_recv() {
-                    Ok(handle) => break handle,
-                    Err(_) => checkpoint().await,
-                }
+            let child = |started: Started<ScopeHandle>| {
+                nursery(async move |inner| {
+                    for _ in 0..20 {
+                        let ended = counted.clone();
+                        inner.spawn(finally(sleep_forever(), async move { ended.add() }));
+                    }
+                    started.set(inner.scope());
+                })
             };
+            let handle = n.start(child).await.unwrap();
             handle.cancel_and_wait("all of you").await;
             assert_eq!(ended.get(), 20);
         })
