@@ -71,7 +71,12 @@ async fn ask(upstream: &str, ms: u64) -> Result<WaitReply, Status> {
         let channel = SendDeadlineLayer::new(DeadlineHeader::grpc()).layer(Channel(sender));
         waiter::wait(channel, upstream, ms).await
     });
-    answered.await.map_err(|error| match error {
+    let answered = answered.await;
+    if answered.is_err() {
+        // When the deadline has passed, the connection's task may have been cut before the call, which then fails. Here the call is cut, too.
+        checkpoint().await;
+    }
+    answered.map_err(|error| match error {
         NurseryError::Failed(errors) => errors.into_first(),
         error => Status::internal(error.to_string()),
     })
