@@ -30,14 +30,14 @@ async fn hand(handed: &[u64], claimed: &[u64]) -> Vec<u64> {
     }
     assert!(task.wake());
     checkpoint().await;
-    assert_eq!(told.take(), [], "the turn in which it was handed over does not count");
+    assert_eq!(told.take(), [0_u64; 0], "the turn in which it was handed over does not count");
     claimed.iter().for_each(|number| TaskRef::claimed(&told, *number));
     checkpoint().await;
-    assert_eq!(told.take(), [], "the task was due again after its turn");
+    assert_eq!(told.take(), [0_u64; 0], "the task was due again after its turn");
     checkpoint().await;
     let once = told.take();
     checkpoint().await;
-    assert_eq!(told.take(), [], "told once");
+    assert_eq!(told.take(), [0_u64; 0], "told once");
     once
 }
 
@@ -45,7 +45,7 @@ async fn hand(handed: &[u64], claimed: &[u64]) -> Vec<u64> {
 fn a_turn_is_told_of_unless_what_was_handed_over_was_claimed_in_it() {
     run(async {
         assert_eq!(hand(&[1], &[]).await, [1]);
-        assert_eq!(hand(&[1], &[1]).await, []);
+        assert_eq!(hand(&[1], &[1]).await, [0_u64; 0]);
         assert_eq!(hand(&[1], &[2]).await, [1]);
         assert_eq!(hand(&[1, 2, 3, 4], &[3, 1]).await, [2, 4]);
         assert_eq!(hand(&[1, 2, 3, 4], &[]).await, [1, 2, 3, 4]);
@@ -84,7 +84,7 @@ fn what_was_handed_over_may_be_claimed_in_the_turn_after_one_after_which_the_tas
         checkpoint().await;
         assert_eq!(told.take(), [1]);
         checkpoint().await;
-        assert_eq!(told.take(), [], "the one that came later is spared, too");
+        assert_eq!(told.take(), [0_u64; 0], "the one that came later is spared, too");
         checkpoint().await;
         assert_eq!(told.take(), [3]);
     });

@@ -240,7 +240,7 @@ fn an_earlier_now_changes_nothing() {
     let mut rig = Rig::new(2);
     rig.insert_all(&[HOUR + 1, HOUR]);
     assert_eq!(rig.fire_all(HOUR), [1]);
-    assert_eq!(rig.fire_all(5), []);
+    assert_eq!(rig.fire_all(5), [0_usize; 0]);
     rig.insert(1, 7);
     assert_eq!(rig.fire_all(7), [1]);
     assert_eq!(rig.wheel.next(), Some(HOUR + 1));
