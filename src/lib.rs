@@ -61,7 +61,6 @@
 //! - `tower`: tower's time-out, as a scope: `io::TimeoutLayer`; deadlines that cross machines: `io::deadline`.
 //! - `hickory`: DNS by hickory, whose tasks are a nursery's: `io::HickoryProvider`.
 //! - `quinn`: QUIC by quinn, whose tasks are a nursery's: `io::QuinnRuntime`.
-//! - `criterion`: a `Runtime` as the executor of async benches.
 //! - `tracing`: a span of the crate tracing for each task: `io::TaskSpans`.
 //! - `tls`: TLS over any stream, with rustls, in `io::tls`.
 //! - `tokio-io`: tokio's `AsyncRead` and `AsyncWrite` for [`io::TcpStream`]. Only the traits; no tokio runtime is there.

@@ -16,8 +16,6 @@ mod checkpoint;
 pub mod combine;
 mod contain;
 mod context;
-#[cfg(feature = "criterion")]
-mod criterion;
 pub mod from_thread;
 mod held_panic;
 mod limiter;
