@@ -73,7 +73,8 @@ fn a_cancelled_nursery_cuts_quinn_s_tasks_and_what_waits() {
             let (near, far) = connected(&n).await?;
             let (mut stream, mut back) = near.open_bi().await?;
             stream.write_all(b"x").await?;
-            let (_, mut stream) = far.accept_bi().await?;
+            // A half that is dropped is finished, and that is an answer.
+            let (_open, mut stream) = far.accept_bi().await?;
             let mut buf = [0; 8];
             assert_eq!(stream.read(&mut buf).await?, Some(1));
             handle.cancel("while somebody reads");
@@ -82,7 +83,8 @@ fn a_cancelled_nursery_cuts_quinn_s_tasks_and_what_waits() {
             #[expect(unreachable_code)]
             Ok::<(), AnyError>(())
         }));
-        assert!(outcome.await.is_err());
+        // Cut; or quinn's tasks were cut first, on another worker, and the reader heard that the connection is lost.
+        assert!(!matches!(outcome.await, Ok(Ok(()))));
     });
 }
 
