@@ -109,7 +109,7 @@ where
             this.list.as_mut().set_owner(cx.waker());
             *this.waker = Some(cx.waker().clone());
         }
-        let first = first(*this.turn, L::LEN, K::BEGINS_WITH_ANY);
+        let first = first_branch(*this.turn, L::LEN, K::BEGINS_WITH_ANY);
         *this.turn = Some(first);
         let unwinding = *this.decided;
         let mut round = Round { kind: this.kind, panic: this.panic, decided: this.decided, unwinding, cx };
@@ -138,8 +138,8 @@ where
     }
 }
 
-/// Which of `len` branches is polled first. Another one than the last time, unless a simulation chooses.
-fn first(last: Option<usize>, len: usize, any: bool) -> usize {
+/// Which of `len` branches goes first: another one than the last time, unless a simulation chooses. If there is no last time, `any` or the first.
+pub(crate) fn first_branch(last: Option<usize>, len: usize, any: bool) -> usize {
     if len < 2 {
         return 0;
     }

@@ -6,7 +6,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use super::{Site, with_result};
-use crate::context;
+use crate::combine::first_branch;
 use crate::nursery::Nursery;
 use crate::primitives::Mutex;
 
@@ -78,7 +78,7 @@ where
                 !futures.is_empty(),
                 "trioxide: `parallel::race_all` of nothing never ends; give it at least one future"
             );
-            let first = any_of(futures.len());
+            let first = first_branch(None, futures.len(), true);
             futures.rotate_left(first);
             for future in futures {
                 won.spawn(&n, future, at);
@@ -99,11 +99,6 @@ pub trait Race: private::Sealed {
 
 mod private {
     pub trait Sealed {}
-}
-
-/// Any of so many: on one worker the last to be spawned begins first.
-fn any_of(many: usize) -> usize {
-    context::worker(|worker| worker.map_or(0, |worker| worker.any_of(many)))
 }
 
 /// The value of the winner.
@@ -153,7 +148,8 @@ macro_rules! tuples {
             fn spawn(self, nursery: &Nursery<Infallible>, won: &Won<T>, at: Site) {
                 let ($($future,)+) = self;
                 $(let mut $future = Some($future);)+
-                let first = any_of([$(stringify!($future)),+].len());
+                // On one worker the last to be spawned begins first.
+                let first = first_branch(None, [$(stringify!($future)),+].len(), true);
                 for before in [false, true] {
                     let mut place = 0;
                     $(

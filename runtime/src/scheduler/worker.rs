@@ -466,12 +466,12 @@ impl Worker {
         TaskId(next)
     }
 
-    /// Xorshift: any order of victims does, as long as it differs.
     /// Any of so many (at least one), which are all as good.
     pub(crate) fn any_of(&self, many: usize) -> usize {
         self.random() as usize % many
     }
 
+    /// Xorshift: any order of victims does, as long as it differs.
     fn random(&self) -> u32 {
         let mut x = self.random.get();
         x ^= x << 13;

@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::task::Poll;
 
@@ -14,18 +13,7 @@ use trioxide_runtime::checkpoint;
 use crate::helpers;
 use crate::plan::{Fate, Op};
 use crate::play::{Place, play};
-use crate::record::{Bad, Frame};
-
-/// A panic that goes through a combinator drops what stands beside.
-struct Passing(Arc<Frame>);
-
-impl Drop for Passing {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.excuse();
-        }
-    }
-}
+use crate::record::Bad;
 
 /// An arm of a combinator, which may drop the result: so an error is told in the arm.
 async fn arm(at: Place, op: Op) {
@@ -35,20 +23,20 @@ async fn arm(at: Place, op: Op) {
 }
 
 pub(crate) async fn join(at: Place, ops: Vec<Op>) -> Result<(), Bad> {
-    let _passing = Passing(Arc::clone(&at.frame));
+    let _passing = at.frame.excuse_panics(); // It drops what stands beside.
     join_all(ops.into_iter().map(|op| arm(at.below("arm"), op))).await;
     Ok(())
 }
 
 pub(crate) async fn unordered(at: Place, ops: Vec<Op>) -> Result<(), Bad> {
-    let _passing = Passing(Arc::clone(&at.frame));
+    let _passing = at.frame.excuse_panics(); // It drops what stands beside.
     let mut arms: FuturesUnordered<_> = ops.into_iter().map(|op| arm(at.below("arm").gently(), op)).collect();
     while arms.next().await.is_some() {}
     Ok(())
 }
 
 pub(crate) async fn select(at: Place, ops: Vec<Op>) -> Result<(), Bad> {
-    let _passing = Passing(Arc::clone(&at.frame));
+    let _passing = at.frame.excuse_panics(); // It drops what stands beside.
     if ops.is_empty() {
         return Ok(());
     }

@@ -141,6 +141,7 @@ fn must_have_ended(at: &Place, record: &NurseryRecord) {
 }
 
 async fn try_for_each(at: Place, limit: u8, ops: Vec<Op>) -> Result<(), Bad> {
+    let _panics = at.frame.watch_panics();
     let record = hidden(&at);
     let child = |op| Child::new(&at, &record, op).future;
     let outcome = parallel::try_for_each(ops, limit.into(), child).await;
@@ -152,6 +153,7 @@ async fn race_all(at: Place, ops: Vec<Op>) -> Result<(), Bad> {
     if ops.is_empty() {
         return Ok(());
     }
+    let _panics = at.frame.watch_panics();
     let record = hidden(&at);
     let racers = ops.into_iter().map(|op| {
         let racer = Child::new(&at, &record, op).future;

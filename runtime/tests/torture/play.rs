@@ -402,6 +402,7 @@ struct Spawned {
 
 async fn open(mut at: Place, opening: Opening) -> Result<(), Bad> {
     let Opening { lends, catches, waits, children, body } = opening;
+    let _panics = at.frame.watch_panics();
     let record = Arc::new(NurseryRecord::default());
     at.opened(Arc::clone(&record));
     let body_done = AtomicBool::new(false);

@@ -18,6 +18,8 @@ pub(crate) struct Frame {
     pub(crate) swallows: AtomicBool,
     /// Foreign code has what is below dropped on another thread, or after the run: then its task may have ended, and nobody is left for a panic that waits there.
     pub(crate) late: AtomicBool,
+    /// A panic has come out of a nursery here: it is no longer in the care of those below, but of what is around in this task.
+    came_out: AtomicBool,
     /// Nobody may have wanted its value: what it was for was cut, or another one failed.
     pub(crate) unwanted: AtomicBool,
     /// The task that polls what is below since foreign code has moved it there.
@@ -39,6 +41,7 @@ impl Frame {
             foreign: AtomicBool::new(false),
             swallows: AtomicBool::new(false),
             late: AtomicBool::new(false),
+            came_out: AtomicBool::new(false),
             unwanted: AtomicBool::new(false),
             moved_to: OnceLock::new(),
             told: AtomicUsize::new(0),
@@ -82,8 +85,23 @@ impl Frame {
         self.in_task().any(|frame| frame.foreign.load(SeqCst))
     }
 
+    /// What stands in something late waits there; and so does a panic that has come out there, of a nursery in it.
     fn is_late(&self) -> bool {
+        let task = self.chain().find(|frame| frame.task);
         self.in_task().any(|frame| frame.late.load(SeqCst))
+            || task
+                .and_then(|task| task.above.as_deref())
+                .is_some_and(|nursery| nursery.in_task().any(|frame| frame.came_out.load(SeqCst)) && nursery.is_late())
+    }
+
+    /// Notes a panic that comes out of the nursery of this frame, when the guard is dropped by it.
+    pub(crate) fn watch_panics(self: &Arc<Self>) -> Watched {
+        Watched { frame: Arc::clone(self), note: |frame| frame.came_out.store(true, SeqCst) }
+    }
+
+    /// Excuses the frame if a panic drops the guard.
+    pub(crate) fn excuse_panics(self: &Arc<Self>) -> Watched {
+        Watched { frame: Arc::clone(self), note: Self::excuse }
     }
 
     /// The other task that polls this now.
@@ -98,6 +116,21 @@ impl Frame {
     /// A panic came out around it, in its place if it did not itself; or one was swallowed, together with a clean-up.
     fn has_told_panic(&self) -> bool {
         self.chain().any(|frame| frame.told.load(SeqCst) > 0 || frame.swallows.load(SeqCst))
+    }
+}
+
+/// Notes a panic that passes.
+#[must_use]
+pub(crate) struct Watched {
+    frame: Arc<Frame>,
+    note: fn(&Frame),
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            (self.note)(&self.frame);
+        }
     }
 }
 
