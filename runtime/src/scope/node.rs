@@ -100,7 +100,9 @@ pub(crate) mod flag {
     /// The scope has dropped its inside.
     pub(crate) const CAUGHT: u32 = 1 << 19;
 }
-use flag::{ATTACHED, CANCELLED, CLOSED, EFFECTIVE, GONE, HOLDING, NURSERY, OCCUPIED, STOPPING, TASK_ROOT, UNLINKED};
+use flag::{
+    ATTACHED, CANCELLED, CLOSED, EFFECTIVE, GONE, HOLDING, NURSERY, OCCUPIED, STOPPING, TASK_ROOT, UNLINKED, WOKEN,
+};
 
 /// See the module.
 pub(crate) struct Node {
@@ -362,7 +364,8 @@ impl Node {
         }
         let owner = inner.owner.take();
         let taken = inner.deactivate();
-        self.flags.fetch_or(GONE, AcqRel);
+        // `WOKEN`, as its owner is woken below: who goes on polling it leaves his waker only if it was (`owner` O1, `combine` B2).
+        self.flags.fetch_or(GONE | WOKEN, AcqRel);
         let waiters = inner.take_waiters();
         drop(inner);
         contain::drop_value(taken);

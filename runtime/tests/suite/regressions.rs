@@ -5,14 +5,15 @@ use std::mem::forget;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
 use crate::common::{ALL, Count, Flag, Gate, Never, SetOnDrop, a_while, hold};
 use futures_util::poll;
 use trioxide_runtime::{
-    CancelScope, ScopeHandle, checkpoint, finally, move_on_after, nursery, run, shield, sleep_forever,
+    CancelScope, LocalNurserySend, ScopeHandle, checkpoint, finally, local_nursery_send, move_on_after, nursery, run,
+    shield, sleep, sleep_forever,
 };
 use trioxide_testing::{on_each, on_each_with_clock};
 
@@ -373,6 +374,37 @@ fn holders_in_a_loop_leave_nothing_behind() {
             })
             .await;
             assert!(!was_cut);
+        }
+    });
+}
+
+#[test]
+fn a_local_nursery_that_another_task_goes_on_polling_is_woken() {
+    on_each_with_clock(ALL, async |_| {
+        for polls in 1..6 {
+            nursery(async |n| {
+                let mut local = Box::pin(local_nursery_send(async |l: LocalNurserySend<'_, Never>| {
+                    // Its own task does not end before this nursery has closed, which another one polls then.
+                    drop(l.spawn(nursery(async |n| drop(n.spawn(checkpoint())))));
+                    sleep(Duration::from_secs(3600)).await;
+                    Ok(())
+                }));
+                let others = n.clone();
+                n.spawn(async move {
+                    let mut left = polls;
+                    let early = poll_fn(|cx| {
+                        left -= 1;
+                        match local.as_mut().poll(cx) {
+                            Poll::Pending if left > 0 => Poll::Pending,
+                            polled => Poll::Ready(polled),
+                        }
+                    });
+                    if early.await.is_pending() {
+                        others.spawn(async move { drop(local.await) });
+                    }
+                });
+            })
+            .await;
         }
     });
 }
