@@ -8,7 +8,8 @@ use crate::common::{ALL, Flag, Gate, Never, PanicOnDrop, SetOnDrop, a_while, blo
 use futures_util::future::BoxFuture;
 use futures_util::poll;
 use trioxide_runtime::{
-    CancelScope, Nursery, NurseryError, StartError, Started, finally, nursery, nursery_with, shield, sleep_forever,
+    CancelScope, Nursery, NurseryError, StartError, Started, finally, join, nursery, nursery_with, shield,
+    sleep_forever,
 };
 use trioxide_testing::on_each;
 
@@ -73,21 +74,14 @@ fn a_cancel_of_the_target_cuts_the_child_also_if_the_caller_is_shielded_from_it(
 fn a_child_that_is_ready_too_late_and_shielded_does_not_hold_its_cancelled_caller() {
     on_each(ALL, async || {
         let (begun, go, end) = (Flag::default(), Gate::default(), Gate::default());
-        nursery(async |n: Nursery<Never>| {
-            let scope = CancelScope::new();
-            let handle = scope.handle();
-            let saw = begun.clone();
-            let tell = go.clone();
-            n.spawn(async move {
-                saw.wait().await;
-                handle.cancel("enough");
-                tell.open();
-            });
-            let (wait, ended) = (go.clone(), end.clone());
+        let scope = CancelScope::new();
+        let handle = scope.handle();
+        let (reached, wait, ended) = (begun.clone(), go.clone(), end.clone());
+        let too_late = nursery(async |n: Nursery<Never>| {
             let cut = scope
                 .run(n.start(async move |started: Started<()>| {
                     shield(async {
-                        begun.set();
+                        reached.set();
                         wait.pass().await;
                         started.set(()); // too late
                         ended.pass().await; // only what comes after `start` ends this (Trio #2895)
@@ -98,8 +92,12 @@ fn a_child_that_is_ready_too_late_and_shielded_does_not_hold_its_cancelled_calle
             assert!(cut.is_err());
             assert_eq!(n.len(), 1, "the child is the nursery's alone now");
             end.open();
-        })
-        .await;
+        });
+        join!(too_late, async {
+            begun.wait().await;
+            handle.cancel("enough");
+            go.open();
+        });
     });
 }
 

@@ -58,6 +58,7 @@ pub(crate) fn play_on(runtime: &Runtime, tree: &Op) -> Vec<String> {
     let task = Arc::new(TaskRecord::default());
     let root = Place::root(&world, &Frame::root(), &task);
     let main = async {
+        let _living = task.begin();
         let played = AssertUnwindSafe(play(root.below("main"), tree.clone())).catch_unwind();
         match move_on_after(END, played).await {
             Some(Ok(Ok(()))) | None => {}

@@ -65,11 +65,12 @@ pub(crate) async fn after(at: Place, polls: u8, fate: Fate, op: Op) -> Result<()
         return result;
     }
     at.frame.excuse();
-    at.frame.late.store(matches!(fate, Fate::DropElsewhere | Fate::Forget), SeqCst);
+    at.frame.late.store(matches!(fate, Fate::Forget), SeqCst);
     match fate {
         Fate::Drop => drop(played),
         Fate::DropElsewhere => helpers::elsewhere(move || {
             let dropped = catch_unwind(AssertUnwindSafe(|| drop(played)));
+            at.frame.outlived.store(at.polling_task().has_ended(), SeqCst);
             if let Err(payload) = dropped {
                 at.told(payload);
             }

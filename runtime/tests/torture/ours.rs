@@ -185,6 +185,7 @@ pub(crate) async fn local(at: Place, catches: bool, children: Vec<Op>, body: Op)
 
 pub(crate) async fn start(at: Place, before: Op, after: Op) -> Result<(), Bad> {
     let Some((nursery, record)) = at.nursery.clone() else { return Ok(()) };
+    let _panics = at.frame.watch_panics();
     // A child that is ready after its caller was cancelled has nobody to give its value to.
     let (arms, mut each) = Arms::new(&at, vec![before]);
     let (ready, before) = each.remove(0);

@@ -69,13 +69,17 @@ impl Place {
         Self { gently: true, ..self }
     }
 
+    pub(crate) fn polling_task(&self) -> &Arc<TaskRecord> {
+        self.frame.moved_to().unwrap_or(&self.task)
+    }
+
     pub(crate) fn register(&self, handle: ScopeHandle) {
         self.world.handles.lock().unwrap().push(handle);
     }
 
     /// The task has opened a nursery.
     pub(crate) fn opened(&self, nursery: Arc<NurseryRecord>) {
-        self.frame.moved_to().unwrap_or(&self.task).nurseries.lock().unwrap().push(nursery);
+        self.polling_task().nurseries.lock().unwrap().push(nursery);
     }
 
     fn boom(&self) -> Boom {

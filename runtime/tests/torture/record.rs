@@ -16,9 +16,11 @@ pub(crate) struct Frame {
     pub(crate) foreign: AtomicBool,
     /// A `finally` whose clean-up did not come to its end: what its body has ended with is gone.
     pub(crate) swallows: AtomicBool,
-    /// Foreign code has what is below dropped on another thread, or after the run: then its task may have ended, and nobody is left for a panic that waits there.
+    /// Foreign code has what is below dropped after the run: nobody is left for a panic that waits there.
     pub(crate) late: AtomicBool,
-    /// A panic has come out of a nursery here: it is no longer in the care of those below, but of what is around in this task.
+    /// Foreign code has dropped what is below on another thread, and its task had ended by then: nobody is left for a panic that waited there, or had come as far as a nursery there.
+    pub(crate) outlived: AtomicBool,
+    /// A panic has come out of a nursery or a `start` here: it is no longer in the care of those below, but of what is around in this task.
     came_out: AtomicBool,
     /// Nobody may have wanted its value: what it was for was cut, or another one failed.
     pub(crate) unwanted: AtomicBool,
@@ -41,6 +43,7 @@ impl Frame {
             foreign: AtomicBool::new(false),
             swallows: AtomicBool::new(false),
             late: AtomicBool::new(false),
+            outlived: AtomicBool::new(false),
             came_out: AtomicBool::new(false),
             unwanted: AtomicBool::new(false),
             moved_to: OnceLock::new(),
@@ -342,7 +345,9 @@ impl Traced {
             // Another panic came out where this one would have, or where the error would have.
             (Kind::Error, State::Unwound) => frame.has_told_panic(),
             (Kind::Error, State::Lost) => frame.is_foreign() || frame.has_told_panic(),
-            (Kind::Panic, State::Lost | State::Unwound) => frame.has_told_panic() || frame.is_late(),
+            (Kind::Panic, State::Lost | State::Unwound) => {
+                frame.has_told_panic() || frame.is_late() || frame.chain().any(|frame| frame.outlived.load(SeqCst))
+            }
         };
         (!fine).then(|| format!("{:?} of {}: {state:?}", self.kind, frame.path()))
     }
