@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 
 #[doc(hidden)]
 pub use crate::scheduler::choose::{Candidate, Choose};
-pub use crate::scheduler::driver::{Driver, driver};
+pub use crate::scheduler::driver::{Driver, driver, is_driven_here};
 pub use crate::scheduler::quiet::wait_all_tasks_blocked;
 pub use crate::task::after::{AfterTurn, TaskRef, holder, holder_id, holder_of};
 pub use crate::wait_list::{Left, Locked, Lot, Quiet, Waiter};

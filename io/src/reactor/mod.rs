@@ -9,9 +9,9 @@
 //! | a wait (for an event, or a sleep until a deadline) | `epoll_wait` | 5 |
 //! | a wake-up by another thread | `write` there, `epoll_wait` here | 6 |
 //! | echo of a message on one connection | `epoll_wait`, `recv`, `send` | 8 |
-//! | accept and close, clients queueing up | `accept4`, `epoll_ctl`, `close` | 6 |
+//! | accept and close, clients queueing up | `accept4`, `close` | 6 |
 //! | accept and close, each waited for | the same, `epoll_wait`, and an `accept4` that finds nobody | 12 |
-//! | connect, accept, close both ends | 11 | 21 |
+//! | connect, accept, close both ends | 10 | 21 |
 //!
 //! So there is no timerfd, no `epoll_ctl` for a wait, no read of the wake-up, no `recv` only to be told
 //! "would block" after a short one, no call to make an accepted socket non-blocking or to set its
@@ -19,7 +19,7 @@
 //! and for a wake-up as this does.
 //!
 //! # The flow: readiness → reactor → waker
-//! 1. A socket is entered once, for both directions, when it is made ([`Registered`]).
+//! 1. A socket is entered once, for both directions, when it is made ([`Registered`]); one that was accepted, when somebody has to wait for it.
 //! 2. A worker with nothing to do calls [`Driver::wait`]; the events it brings are only stored.
 //! 3. [`Driver::dispatch`] finds each event's [`Source`] by its key, adds the event to what is known of the
 //!    descriptor, and wakes who waits for it.
@@ -36,7 +36,7 @@
 //!
 //! # Locks
 //! In this order, and nothing is woken or dropped under the last two: `batch` (wait and dispatch; the
-//! runtime never calls them from two threads at once), `table`, a source's waiters.
+//! runtime never calls them from two threads at once), a source's waiters, `table`.
 
 mod bytes;
 mod readiness;
@@ -71,7 +71,8 @@ pub(crate) struct Reactor {
 #[derive(Debug)]
 struct Batch {
     events: sys::Events,
-    /// Empty between two calls of `dispatch`; kept for its memory.
+    /// Both empty between two calls of `dispatch`, and kept for their memory.
+    found: Vec<(Arc<Source>, Ready)>,
     wakers: Vec<Waker>,
 }
 
@@ -88,14 +89,13 @@ impl Reactor {
         Ok(Reactor {
             selector: sys::Selector::new()?,
             table: Mutex::new(Table::new()),
-            batch: Mutex::new(Batch { events: sys::Events::new(), wakers: Vec::new() }),
+            batch: Mutex::new(Batch { events: sys::Events::new(), found: Vec::new(), wakers: Vec::new() }),
         })
     }
 
     /// Whoever waits must do so where this reactor is driven; elsewhere it would wait for ever.
     fn check_current(&self, operation: &'static str) -> io::Result<()> {
-        let current = Reactor::current(operation)?;
-        if std::ptr::eq(self, &*current) {
+        if lowlevel::is_driven_here(self) {
             return Ok(());
         }
         Err(io::Error::other(format!(
@@ -103,8 +103,8 @@ impl Reactor {
         )))
     }
 
-    fn enter(&self, io: &impl sys::Handle, ready: Ready) -> io::Result<(usize, Arc<Source>)> {
-        let source = Arc::new(Source::new(ready));
+    /// Registers a descriptor, and gives its key.
+    fn enter(&self, io: &impl sys::Handle, source: &Arc<Source>) -> io::Result<usize> {
         let key = self
             .table
             .lock()
@@ -115,7 +115,22 @@ impl Reactor {
             self.remove(key);
             return Err(error);
         }
-        Ok((key, source))
+        Ok(key)
+    }
+
+    /// Somebody waits: the descriptor is registered if it is not, and a one-shot system is asked for the next event. What is ready already is told at once.
+    fn arm(
+        &self,
+        io: &impl sys::Handle,
+        source: &Arc<Source>,
+        key: &mut Option<usize>,
+        wanted: Ready,
+    ) -> io::Result<()> {
+        let key = match *key {
+            Some(key) => key,
+            None => *key.insert(self.enter(io, source)?),
+        };
+        self.selector.arm(io, key, wanted)
     }
 
     fn remove(&self, key: usize) {
@@ -138,19 +153,17 @@ impl Driver for Reactor {
 
     fn dispatch(&self) {
         let mut batch = self.batch.lock();
-        let mut wakers = std::mem::take(&mut batch.wakers);
+        let Batch { events, found, wakers } = &mut *batch;
         {
             let table = self.table.lock();
-            batch.events.drain(|key, ready| {
-                if let Some(source) = table.get(key) {
-                    source.event(ready, self.selector.is_one_shot(), &mut wakers);
-                }
-            });
+            events.drain(|key, ready| found.extend(table.get(key).map(|source| (source.clone(), ready))));
+        }
+        for (source, ready) in found.drain(..) {
+            source.event(ready, self.selector.is_one_shot(), wakers);
         }
         for waker in wakers.drain(..) {
             waker.wake();
         }
-        batch.wakers = wakers;
     }
 
     fn wake(&self) {
@@ -165,5 +178,36 @@ impl Driver for Reactor {
 impl Drop for Reactor {
     fn drop(&mut self) {
         debug_assert_eq!(self.table.get_mut().len(), 0, "a registration keeps its reactor alive");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+    use std::task::Context;
+
+    use super::readiness::Look;
+    use super::source::Place;
+    use super::*;
+
+    #[test]
+    fn who_is_registered_late_is_told_of_what_came_before() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (io, _) = listener.accept().unwrap();
+        peer.write_all(b"!").unwrap();
+        let reactor = Reactor::new().unwrap();
+        let source = Arc::new(Source::new(Ready::NONE));
+        assert!(!reactor.may_wake(), "nobody has waited");
+        let mut cx = Context::from_waker(Waker::noop());
+        let arm = |key: &mut Option<usize>, wanted| reactor.arm(&io, &source, key, wanted);
+        assert!(source.poll_ready(&mut cx, Direction::Read, &mut Place::Slot, arm).is_pending());
+        assert!(reactor.may_wake());
+        reactor.wait(None);
+        reactor.dispatch();
+        assert!(matches!(source.look(Direction::Read, true), Look::Ready(_)));
+        reactor.remove(source.take_key().unwrap());
+        reactor.selector.delete(&io).unwrap();
     }
 }

@@ -34,13 +34,7 @@ pub(crate) struct Registered<T: sys::Handle> {
     io: Option<T>,
     source: Arc<Source>,
     /// `None`: no descriptor; it says by itself when it is ready.
-    home: Option<Home>,
-}
-
-/// Where a descriptor is registered.
-struct Home {
-    reactor: Arc<Reactor>,
-    key: usize,
+    reactor: Option<Arc<Reactor>>,
 }
 
 /// What an operation brought.
@@ -74,23 +68,21 @@ impl<T: sys::Handle> Registered<T> {
     /// Registers `io` with the reactor of the current runtime. `ready`: what to take for granted until the
     /// system says "would block".
     pub(crate) fn new(operation: &'static str, io: T, ready: Ready) -> io::Result<Registered<T>> {
-        Registered::with(Reactor::current(operation)?, io, ready)
+        let reactor = Reactor::current(operation)?;
+        let source = Arc::new(Source::new(ready));
+        source.set_key(reactor.enter(&io, &source)?);
+        Ok(Registered { io: Some(io), source, reactor: Some(reactor) })
     }
 
-    /// Registers `io` beside `self`, with the same reactor.
-    pub(crate) fn beside<U: sys::Handle>(&self, io: U, ready: Ready) -> io::Result<Registered<U>> {
-        let home = self.home.as_ref().expect("what the system has accepted stands beside a descriptor of its own");
-        Registered::with(home.reactor.clone(), io, ready)
+    /// Beside `self`, with the same reactor, and registered only when somebody has to wait: a short connection never has.
+    pub(crate) fn beside<U: sys::Handle>(&self, io: U, ready: Ready) -> Registered<U> {
+        debug_assert!(self.reactor.is_some(), "what the system has accepted stands beside a descriptor of its own");
+        Registered { io: Some(io), source: Arc::new(Source::new(ready)), reactor: self.reactor.clone() }
     }
 
     /// What is no descriptor, and says by `source` when it is ready.
     pub(crate) fn without_descriptor(io: T, source: Arc<Source>) -> Registered<T> {
-        Registered { io: Some(io), source, home: None }
-    }
-
-    fn with(reactor: Arc<Reactor>, io: T, ready: Ready) -> io::Result<Registered<T>> {
-        let (key, source) = reactor.enter(&io, ready)?;
-        Ok(Registered { io: Some(io), source, home: Some(Home { reactor, key }) })
+        Registered { io: Some(io), source, reactor: None }
     }
 
     /// Operations come here only while this is not closed.
@@ -104,8 +96,10 @@ impl<T: sys::Handle> Registered<T> {
             .io
             .take()
             .expect("trioxide: the descriptor of what has been closed was asked for; ask before closing it");
-        if let Some(Home { reactor, key }) = &self.home {
-            reactor.remove(*key);
+        if let Some(reactor) = &self.reactor
+            && let Some(key) = self.source.take_key()
+        {
+            reactor.remove(key);
             reactor.selector.delete(&io)?;
         }
         Ok(io)
@@ -160,10 +154,11 @@ impl<T: sys::Handle> Registered<T> {
 
     fn let_go(&mut self) {
         if let Some(io) = self.io.take()
-            && let Some(Home { reactor, key }) = &self.home
+            && let Some(reactor) = &self.reactor
+            && let Some(key) = self.source.take_key()
         {
             // Out of the table first: from here on an event of this descriptor finds nothing.
-            reactor.remove(*key);
+            reactor.remove(key);
             reactor.selector.close(io);
         }
     }
@@ -225,8 +220,8 @@ impl<T: sys::Handle> Registered<T> {
                     }
                 }
                 Look::NotYet => {
-                    if let Some(home) = &self.home {
-                        home.reactor.check_current(operation)?;
+                    if let Some(reactor) = &self.reactor {
+                        reactor.check_current(operation)?;
                     }
                     if *share == Share::Sole {
                         if !self.source.hold(direction) {
@@ -234,8 +229,8 @@ impl<T: sys::Handle> Registered<T> {
                         }
                         *share = Share::Holds;
                     }
-                    ready!(self.source.poll_ready(cx, direction, place, |wanted| match &self.home {
-                        Some(home) => home.reactor.selector.arm(self.get(), home.key, wanted),
+                    ready!(self.source.poll_ready(cx, direction, place, |key, wanted| match &self.reactor {
+                        Some(reactor) => reactor.arm(self.get(), &self.source, key, wanted),
                         None => Ok(()),
                     }))?
                 }

@@ -32,6 +32,8 @@ pub(crate) struct Source {
 
 #[derive(Debug, Default)]
 struct Waiters {
+    /// By which key the reactor knows the descriptor; none before it is registered.
+    key: Option<usize>,
     reader: Option<Waker>,
     writer: Option<Waker>,
     listed: Slab<Listed>,
@@ -58,26 +60,37 @@ impl Source {
     }
 
     /// Ready if there is something to look at; otherwise the waker is stored, and `arm` is called under the
-    /// lock with everything that is now waited for (a one-shot system has to be asked each time).
+    /// lock with the descriptor's key and with everything that is now waited for (a one-shot system has to be asked each time).
     pub(crate) fn poll_ready(
         &self,
         cx: &mut Context<'_>,
         direction: Direction,
         place: &mut Place,
-        arm: impl FnOnce(Ready) -> io::Result<()>,
+        arm: impl FnOnce(&mut Option<usize>, Ready) -> io::Result<()>,
     ) -> Poll<io::Result<()>> {
         let mut waiters = self.waiters.lock();
         if !matches!(self.readiness.look(direction, true), Look::NotYet) {
             return Poll::Ready(Ok(()));
         }
         let replaced = waiters.store(direction, place, cx.waker());
-        let armed = arm(waiters.wanted());
+        let wanted = waiters.wanted();
+        let armed = arm(&mut waiters.key, wanted);
         drop(waiters);
         drop(replaced);
         match armed {
             Ok(()) => Poll::Pending,
             Err(error) => Poll::Ready(Err(error)),
         }
+    }
+
+    /// Notes the key of a descriptor that is registered before anybody waits.
+    pub(crate) fn set_key(&self, key: usize) {
+        self.waiters.lock().key = Some(key);
+    }
+
+    /// The key, if the descriptor is registered; it is to be taken out.
+    pub(crate) fn take_key(&self) -> Option<usize> {
+        self.waiters.lock().key.take()
     }
 
     /// See [`Readiness::look`].

@@ -47,9 +47,9 @@ impl Table {
         Some(generation << INDEX_BITS | index)
     }
 
-    pub(crate) fn get(&self, key: usize) -> Option<&Source> {
+    pub(crate) fn get(&self, key: usize) -> Option<&Arc<Source>> {
         let entry = self.entries.get(key & INDEX_MASK)?;
-        (entry.generation == key >> INDEX_BITS).then_some(&*entry.source)
+        (entry.generation == key >> INDEX_BITS).then_some(&entry.source)
     }
 
     /// The source is given back so that it (and any waker in it) is dropped outside the table's lock.

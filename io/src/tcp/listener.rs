@@ -118,7 +118,7 @@ impl TcpListener {
         }
         // Its first bytes are often there already, and there is room for ours: both are tried without waiting
         // for an event.
-        let inner = self.inner.beside(Socket::System(stream), Ready::BOTH)?;
+        let inner = self.inner.beside(Socket::System(stream), Ready::BOTH);
         Ok((TcpStream::registered(inner), peer))
     }
 

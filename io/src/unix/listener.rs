@@ -66,7 +66,7 @@ impl UnixListener {
     /// A checkpoint. Cancelled: no connection has been taken.
     pub async fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
         let (stream, peer) = self.inner.io(Direction::Read, "UnixListener::accept", accept).await?;
-        let inner = self.inner.beside(stream, Ready::BOTH)?;
+        let inner = self.inner.beside(stream, Ready::BOTH);
         Ok((UnixStream::registered(inner), peer))
     }
 

@@ -2,9 +2,11 @@
 
 use std::any::Any;
 use std::io;
+use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Worker;
 use crate::context;
 
 /// What a worker without work waits in, if it is installed: the reactor.
@@ -45,4 +47,13 @@ pub fn driver<D: Driver>(operation: &'static str, make: impl FnOnce() -> io::Res
         let any: Arc<dyn Any + Send + Sync> = driver;
         Ok(any.downcast().expect("trioxide: this runtime has a driver of another type; install one kind only"))
     })
+}
+
+/// Whether this thread polls a task of the runtime whose driver that is.
+#[must_use]
+pub fn is_driven_here<D: Driver>(driver: &D) -> bool {
+    let is_its = |worker: &Worker| {
+        worker.shared().driver.get().is_some_and(|installed| ptr::addr_eq(Arc::as_ptr(installed), driver))
+    };
+    context::worker(|worker| worker.is_some_and(|worker| context::in_task() && is_its(worker)))
 }
