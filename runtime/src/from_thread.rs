@@ -18,10 +18,9 @@
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::blocking::host::{Host, Request};
+use crate::blocking::host::{Host, HostRef, Request};
 use crate::context;
 use crate::local::Locals;
 use crate::scope::Cancelled;
@@ -106,7 +105,7 @@ pub fn check_cancelled() -> Result<(), Cancelled> {
 }
 
 #[track_caller]
-fn host(operation: &str) -> Arc<Host> {
+fn host(operation: &str) -> HostRef {
     not_on_a_worker(operation);
     Host::current().unwrap_or_else(|| {
         panic!(

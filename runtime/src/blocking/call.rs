@@ -2,8 +2,11 @@
 //!
 //! ```text
 //!  future:  New ─▶ Running ───────────────── value ─▶ Done        dropped: the slot is marked, the host closed
-//!  thread:          └ work: f() ─ deliver: token back, value into the slot, wake, task's token back
+//!  thread:          └ run: f() ─ searches again ─ token back, value into the slot, wake, task's token back
 //! ```
+//!
+//! Both sides share one allocation, the `Errand`. That and the node in the tree are all that a call allocates: what one thread allocates and another frees meets
+//! the allocator's locks.
 #![allow(unsafe_code)]
 
 use std::future::Future;
@@ -13,7 +16,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::host::{Host, Request};
+use super::host::{HasHost, Host, HostRef, Request};
 use super::name::ThreadName;
 use super::pool::{Job, Ticket};
 use crate::contain;
@@ -44,19 +47,28 @@ enum Step<T, F> {
     Running {
         /// What the thread has sent. Declared first: it is dropped before the node leaves the tree.
         sent: Option<Request>,
-        running: Running<T>,
+        running: Running<T, F>,
     },
     Done,
 }
 
 /// The future's side of a call under way.
-struct Running<T> {
-    node: Arc<Node>,
-    host: Arc<Host>,
-    slot: Arc<Mutex<Slot<T>>>,
-    ticket: Arc<Ticket>,
+struct Running<T, F> {
+    errand: Arc<Errand<T, F>>,
     /// Holds no guard: a scope does not wait for it.
     abandon: bool,
+}
+
+/// What the future and the thread share.
+struct Errand<T, F> {
+    host: Host,
+    inside: Mutex<Inside<T, F>>,
+}
+
+struct Inside<T, F> {
+    /// Until the thread takes it.
+    due: Option<Due<F>>,
+    slot: Slot<T>,
 }
 
 /// Where the value waits for the future.
@@ -73,18 +85,19 @@ impl<T> Slot<T> {
     }
 }
 
-impl<T> Drop for Running<T> {
+impl<T, F> Drop for Running<T, F> {
     fn drop(&mut self) {
-        self.host.close();
-        self.ticket.resume();
-        let unread = std::mem::replace(&mut *self.slot.lock(), Slot::Gone);
+        let Errand { host, inside } = &*self.errand;
+        host.close();
+        host.ticket.resume();
+        let unread = std::mem::replace(&mut inside.lock().slot, Slot::Gone);
         if self.abandon {
-            self.ticket.abandon();
+            host.ticket.abandon();
         }
-        self.node.detach();
-        self.node.let_go();
+        host.node.detach();
+        host.node.let_go();
         match unread {
-            Slot::Full(Err(panic)) if !self.abandon => pass_up(&self.node, panic),
+            Slot::Full(Err(panic)) if !self.abandon => pass_up(&host.node, panic),
             unread => drop(unread),
         }
     }
@@ -116,19 +129,20 @@ where
         }
         let Step::Running { sent, running } = &mut self.step else { panic!("`blocking` was polled after its end") };
         // Register first, then look (`scope::node` N3).
+        let node = &running.errand.host.node;
         if running.abandon {
-            running.node.set_owner(cx.waker());
+            node.set_owner(cx.waker());
         } else {
-            running.node.answer(cx.waker());
+            node.answer(cx.waker());
         }
         running.poll_sent(sent, cx);
-        let result = match &mut *running.slot.lock() {
+        let result = match &mut running.errand.inside.lock().slot {
             slot @ Slot::Full(_) => std::mem::replace(slot, Slot::Gone),
             _ => Slot::Empty,
         };
         let Slot::Full(result) = result else {
             if !running.abandon {
-                running.node.hold();
+                node.hold();
             }
             return Poll::Pending;
         };
@@ -140,25 +154,26 @@ where
     }
 }
 
-impl<T> Running<T> {
+impl<T, F> Running<T, F> {
     /// Polls what the thread has sent; one after the other.
     fn poll_sent(&self, sent: &mut Option<Request>, cx: &mut Context<'_>) {
-        let mut deliver = !self.node.is_effective();
+        let Host { node, ticket, .. } = &self.errand.host;
+        let mut deliver = !node.is_effective();
         loop {
             if sent.is_none() {
-                *sent = self.host.next();
+                *sent = self.errand.host.next();
             }
             let Some(request) = sent else { return };
-            self.ticket.pause();
+            ticket.pause();
             let yields = context::yields();
-            let polled = context::with_node(&self.node, || request.as_mut().poll(cx));
+            let polled = context::with_node(node, || request.as_mut().poll(cx));
             if polled.is_pending() {
                 if self.abandon {
                     return; // The scope around sees to it: it drops the whole call.
                 }
-                self.node.hold();
+                node.hold();
                 let held = yields != context::yields(); // U2 of `scope::unmade`.
-                if !self.node.is_effective() || held || self.node.settle(context::task_is_due(), cx) == Settled::Held {
+                if !node.is_effective() || held || node.settle(context::task_is_due(), cx) == Settled::Held {
                     return;
                 }
                 // Cancelled during this poll, as something was woken: what was completed before the cancel is delivered first.
@@ -167,12 +182,12 @@ impl<T> Running<T> {
                 }
             }
             *sent = None; // Cut, if it was pending: so the thread hears that it is cancelled.
-            self.ticket.resume();
+            ticket.resume();
         }
     }
 }
 
-fn start<T, F>(f: F, options: Options, cx: &Context<'_>) -> Running<T>
+fn start<T, F>(f: F, options: Options, cx: &Context<'_>) -> Running<T, F>
 where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
@@ -184,111 +199,121 @@ where
     node.set_owner(cx.waker());
     // SAFETY: our task is being polled, so its run has not ended.
     let runtime = unsafe { runtime.as_ref() };
-    let host = Host::new(Arc::clone(&node), runtime.present.token(), Arc::clone(runtime.pool.threads()));
-    let slot = Arc::new(Mutex::new(Slot::Empty));
+    let threads = runtime.pool.threads();
     // In a simulation the thread is not the pool's to rename.
-    let name = name.filter(|_| !runtime.pool.threads().is_simulated());
+    let name = name.filter(|_| !threads.is_simulated());
     let task = (!abandon).then(|| {
         // SAFETY: the task is being polled by us.
         unsafe { task.as_ref() }.add_token();
         Token(task)
     });
-    let job = Box::new(Work {
-        call: Some((f, Carried::capture())),
-        name: name.map(|name| ThreadName::new(&name)),
-        result: None,
-        node: Arc::clone(&node),
-        host: Arc::clone(&host),
-        slot: Arc::clone(&slot),
-        token: Some(token),
-        task,
+    let carried = Carried::capture();
+    let due = Due { f, carried, name: name.map(|name| ThreadName::new(&name)), token, task };
+    let run_token = if abandon { runtime.present.token() } else { None };
+    let errand = Arc::new(Errand {
+        host: Host::new(node, Ticket::new(threads), run_token),
+        inside: Mutex::new(Inside { due: Some(due), slot: Slot::Empty }),
     });
-    match runtime.pool.threads().submit(job) {
-        Ok(ticket) => Running { node, host, slot, ticket, abandon },
-        Err(error) => {
-            node.clear(OCCUPIED);
-            node.detach();
-            panic!(
-                "trioxide: `blocking` found no thread: {error}; lower the number of threads of the process, or raise its limit"
-            )
-        }
+    let job: Arc<dyn Job> = Arc::<Errand<T, F>>::clone(&errand);
+    if let Err(error) = threads.submit(&job) {
+        errand.host.node.clear(OCCUPIED);
+        errand.host.node.detach();
+        panic!(
+            "trioxide: `blocking` found no thread: {error}; lower the number of threads of the process, or raise its limit"
+        )
     }
+    Running { errand, abandon }
 }
 
-/// The thread's side of a call.
-struct Work<T, F> {
-    call: Option<(F, Carried)>,
+/// What the thread needs for a call.
+struct Due<F> {
+    f: F,
+    carried: Carried,
     name: Option<ThreadName>,
-    result: Option<std::thread::Result<T>>,
-    node: Arc<Node>,
-    host: Arc<Host>,
-    slot: Arc<Mutex<Slot<T>>>,
-    token: Option<OwnedLimiterGuard>,
-    /// Declared last: given back when all else is gone.
+    token: OwnedLimiterGuard,
     task: Option<Token>,
 }
 
-impl<T, F> Job for Work<T, F>
+impl<T, F> HasHost for Errand<T, F>
 where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
-    fn work(&mut self, own_name: &ThreadName) {
-        let (f, carried) = self.call.take().expect("a job is done once");
-        if let Some(name) = &self.name {
-            name.show();
-        }
-        let host = &self.host;
-        let outcome = catch_unwind(AssertUnwindSafe(|| host.enter(|| carried.enter(f))));
-        contain::drop_value(carried);
-        self.result = Some(outcome);
-        if self.slot.lock().is_gone() {
-            self.discard(); // While the thread still counts as working: this, too, may take long.
-        }
-        if self.name.is_some() {
-            own_name.show();
-        }
+    fn host(&self) -> &Host {
+        &self.host
+    }
+}
+
+/// The thread's side of a call.
+impl<T, F> Job for Errand<T, F>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    fn ticket(&self) -> &Ticket {
+        &self.host.ticket
     }
 
-    fn deliver(mut self: Box<Self>) -> Option<Box<dyn FnOnce()>> {
-        contain::drop_value(self.token.take());
+    fn run(self: Arc<Self>, own_name: &ThreadName, done: &mut dyn FnMut()) -> Option<Box<dyn FnOnce()>> {
+        let due = self.inside.lock().due.take().expect("a job is done once");
+        let Due { f, carried, name, token, task } = due;
+        if let Some(name) = &name {
+            name.show();
+        }
+        let host = HostRef::new(Arc::<Self>::clone(&self));
+        let outcome = catch_unwind(AssertUnwindSafe(|| host.enter(|| carried.enter(f))));
+        contain::drop_value(carried);
+        let mut result = Some(outcome);
+        if self.inside.lock().slot.is_gone() {
+            self.discard(&mut result, &task); // While the thread still counts as working: this, too, may take long.
+        }
+        if name.is_some() {
+            own_name.show();
+        }
+        done();
+        contain::drop_value(token);
         let future_is_gone = {
-            let mut slot = self.slot.lock();
-            match self.result.take_if(|_| !slot.is_gone()) {
+            let mut inside = self.inside.lock();
+            match result.take_if(|_| !inside.slot.is_gone()) {
                 Some(result) => {
                     // First: a future that has its value leaves the tree at once.
-                    self.node.clear(OCCUPIED);
-                    *slot = Slot::Full(result);
+                    self.host.node.clear(OCCUPIED);
+                    inside.slot = Slot::Full(result);
                     false
                 }
                 None => true,
             }
         };
-        self.node.notify_owner();
-        // The task's token goes last, with `self`.
+        self.host.node.notify_owner();
+        // The task's token goes last, when all else is gone.
         if !future_is_gone {
+            drop(self);
+            drop(task);
             return None;
         }
-        if self.result.is_some() {
-            return Some(Box::new(move || self.leave())); // Gone since `work` has looked: to drop that may take long.
+        if result.is_some() {
+            // Gone since it was looked for above: to drop that may take long.
+            return Some(Box::new(move || self.leave(result, task)));
         }
-        self.leave();
+        self.leave(result, task);
         None
     }
 }
 
-impl<T, F> Work<T, F> {
+impl<T, F> Errand<T, F> {
     /// The future is gone, and waits for the closure in the tree.
-    fn leave(&mut self) {
-        self.discard();
-        self.node.clear(OCCUPIED);
-        self.node.leave_if_done();
+    fn leave(self: Arc<Self>, mut result: Option<std::thread::Result<T>>, task: Option<Token>) {
+        self.discard(&mut result, &task);
+        self.host.node.clear(OCCUPIED);
+        self.host.node.leave_if_done();
+        drop(self);
+        drop(task);
     }
 
     /// Nobody asks for the result any more. A panic is the task's, if that waits for the closure.
-    fn discard(&mut self) {
-        match self.result.take() {
-            Some(Err(panic)) if self.task.is_some() => pass_up(&self.node, panic),
+    fn discard(&self, result: &mut Option<std::thread::Result<T>>, task: &Option<Token>) {
+        match result.take() {
+            Some(Err(panic)) if task.is_some() => pass_up(&self.host.node, panic),
             result => contain::drop_value(result),
         }
     }

@@ -12,10 +12,11 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::Future;
+use std::ops::Deref;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use super::pool::Threads;
+use super::pool::{Threads, Ticket};
 use crate::primitives::{Mutex, per_thread};
 use crate::scope::node::flag::ORPHANED;
 use crate::scope::{CancelReason, CancelSource, Cancelled, Node};
@@ -24,43 +25,65 @@ use crate::token::RunToken;
 /// Something to be run in the host's task. It answers by itself.
 pub(crate) type Request = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// See the module.
+/// See the module. It lies in what the future of the call and its thread share: one allocation for all of that.
 pub(crate) struct Host {
-    node: Arc<Node>,
+    pub(super) node: Arc<Node>,
+    pub(super) ticket: Ticket,
     /// `None` when the future of the call is gone.
     requests: Mutex<Option<VecDeque<Request>>>,
+    /// Of a call that may outlive its run; the others ask for it when they want it.
     token: Option<RunToken>,
-    threads: Threads,
+}
+
+/// What a host lies in.
+pub(crate) trait HasHost: Send + Sync {
+    fn host(&self) -> &Host;
+}
+
+/// Keeps a host.
+#[derive(Clone)]
+pub(crate) struct HostRef(Arc<dyn HasHost>);
+
+/// Keeps no host.
+pub(crate) struct WeakHost(Weak<dyn HasHost>);
+
+impl WeakHost {
+    pub(crate) fn upgrade(&self) -> Option<HostRef> {
+        self.0.upgrade().map(HostRef)
+    }
+}
+
+impl Deref for HostRef {
+    type Target = Host;
+
+    fn deref(&self) -> &Host {
+        self.0.host()
+    }
 }
 
 per_thread! {
-    static HOST: RefCell<Option<Arc<Host>>> = const { RefCell::new(None) };
+    static HOST: RefCell<Option<HostRef>> = const { RefCell::new(None) };
 }
 
-impl Host {
-    pub(super) fn new(node: Arc<Node>, token: Option<RunToken>, threads: Threads) -> Arc<Self> {
-        Arc::new(Self { node, requests: Mutex::new(Some(VecDeque::new())), token, threads })
-    }
-
-    /// The host of the call that the calling thread runs.
-    pub(crate) fn current() -> Option<Arc<Self>> {
-        HOST.try_with(|host| host.borrow().clone()).ok().flatten()
+impl HostRef {
+    pub(super) fn new(host: Arc<dyn HasHost>) -> Self {
+        Self(host)
     }
 
     /// Runs `f` as a call of this host.
-    pub(super) fn enter<R>(self: &Arc<Self>, f: impl FnOnce() -> R) -> R {
-        struct Reset(Option<Arc<Host>>);
+    pub(super) fn enter<R>(self, f: impl FnOnce() -> R) -> R {
+        struct Reset(Option<HostRef>);
         impl Drop for Reset {
             fn drop(&mut self) {
                 let _ = HOST.try_with(|host| host.replace(self.0.take()));
             }
         }
-        let _reset = Reset(HOST.with(|host| host.replace(Some(Arc::clone(self)))));
+        let _reset = Reset(HOST.with(|host| host.replace(Some(self))));
         f()
     }
 
     /// Asks the task to run `request`; drops it if the task has gone (H1).
-    pub(crate) fn send(self: &Arc<Self>, request: Request) {
+    pub(crate) fn send(&self, request: Request) {
         let mut request = Some(request);
         if let Some(requests) = &mut *self.requests.lock() {
             requests.extend(request.take());
@@ -69,11 +92,22 @@ impl Host {
             return;
         }
         // Shown first, then asked (H2).
-        self.node.inner.lock().extra().host = Some(Arc::downgrade(self));
+        self.node.inner.lock().extra().host = Some(WeakHost(Arc::downgrade(&self.0)));
         if self.node.has(ORPHANED) {
             self.close();
         }
         self.node.notify_owner();
+    }
+}
+
+impl Host {
+    pub(super) fn new(node: Arc<Node>, ticket: Ticket, token: Option<RunToken>) -> Self {
+        Self { node, ticket, requests: Mutex::new(Some(VecDeque::new())), token }
+    }
+
+    /// The host of the call that the calling thread runs.
+    pub(crate) fn current() -> Option<HostRef> {
+        HOST.try_with(|host| host.borrow().clone()).ok().flatten()
     }
 
     pub(super) fn next(&self) -> Option<Request> {
@@ -104,16 +138,16 @@ impl Host {
 
     /// Whether the call runs on the one thread of a simulation.
     pub(crate) fn is_simulated(&self) -> bool {
-        self.threads.is_simulated()
+        self.threads().is_simulated()
     }
 
     /// The threads of the task's run.
     pub(super) fn threads(&self) -> &Threads {
-        &self.threads
+        self.ticket.threads()
     }
 
-    /// The token of the task's run.
-    pub(crate) fn token(&self) -> Option<&RunToken> {
-        self.token.as_ref()
+    /// The token of the task's run. Called on the thread of the call, for which the run waits if it keeps no token.
+    pub(crate) fn token(&self) -> Option<RunToken> {
+        self.token.clone().or_else(|| self.threads().runtime()?.present.token())
     }
 }

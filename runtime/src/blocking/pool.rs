@@ -21,15 +21,13 @@
 //!   `settled` and `paused` change under the lock.
 //! - **P4** When the pool closes, nothing waits for what is in the queue or runs for nobody: it was abandoned, or else its task would not have ended. The threads that are joined then leave `threads`, and take no job any more; the others see to it.
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-
-use crossbeam_channel::{Receiver, Sender};
 
 use super::name::ThreadName;
 use super::simulated::LaidOut;
@@ -40,16 +38,16 @@ use crate::scheduler::{Linger, Shared};
 use crate::watch::BlockingStatistics;
 
 /// What a thread does for somebody.
-pub(super) trait Job: Send {
-    /// The work itself, which may take long; `own_name` is the thread's.
-    fn work(&mut self, own_name: &ThreadName);
+pub(super) trait Job: Send + Sync {
+    fn ticket(&self) -> &Ticket;
 
-    /// Hands over what came of it, which does not take long. What is left to do then and may, if there is something.
-    fn deliver(self: Box<Self>) -> Option<Box<dyn FnOnce()>>;
+    /// Does the work, which may take long; calls `done`; and hands over what came of it, which does not take long. What is left to do then and may, if there is something.
+    /// Called once; `own_name` is the thread's.
+    fn run(self: Arc<Self>, own_name: &ThreadName, done: &mut dyn FnMut()) -> Option<Box<dyn FnOnce()>>;
 }
 
 /// So many jobs may wait for each thread that is on its way to them.
-const JOBS_PER_SEARCHER: usize = 8;
+const JOBS_PER_SEARCHER: usize = 64;
 
 /// How the pool is set up.
 #[derive(Clone)]
@@ -74,8 +72,9 @@ pub(super) type Threads = Arc<Inner>;
 
 pub(super) struct Inner {
     pub(super) limits: Limits,
-    queue: (Sender<Work>, Receiver<Work>),
     state: Mutex<State>,
+    /// Whether there are jobs in the queue, for those who linger. Changed under the lock.
+    has_jobs: AtomicBool,
     /// To be told when the last job is done.
     runtime: OnceLock<Weak<Shared>>,
     pub(super) laid_out: Mutex<LaidOut>,
@@ -83,20 +82,23 @@ pub(super) struct Inner {
 
 struct State {
     closed: bool,
+    queue: VecDeque<Arc<dyn Job>>,
     /// See P3.
     jobs: usize,
     /// See P2.
     free: Vec<Free>,
     /// How many of them search.
     searching: usize,
-    threads: HashMap<usize, Thread>,
+    /// By number.
+    threads: Vec<Thread>,
     started: usize,
 }
 
 struct Thread {
+    number: usize,
     handle: JoinHandle<()>,
-    /// Of the job it works at.
-    ticket: Option<Arc<Ticket>>,
+    /// What it works at.
+    job: Option<Arc<dyn Job>>,
 }
 
 /// A thread that does no job.
@@ -105,12 +107,7 @@ struct Free {
     searches: bool,
 }
 
-struct Work {
-    job: Box<dyn Job>,
-    ticket: Arc<Ticket>,
-}
-
-/// Of a job that was submitted.
+/// Of a job that is to be submitted.
 pub(super) struct Ticket {
     pool: Arc<Inner>,
     settled: AtomicBool,
@@ -119,6 +116,16 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
+    pub(super) fn new(pool: &Threads) -> Self {
+        let (settled, paused, abandoned) = (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false));
+        Self { pool: Arc::clone(pool), settled, paused, abandoned }
+    }
+
+    /// Where the job is done.
+    pub(super) fn threads(&self) -> &Threads {
+        &self.pool
+    }
+
     /// Nobody waits for the job any more: neither a clock nor the end of the pool.
     pub(super) fn abandon(&self) {
         // Release pairs with the acquire in `Pool::drop`.
@@ -144,30 +151,39 @@ impl Ticket {
 
     /// Delivered or abandoned, whichever is first.
     pub(super) fn settle(&self) {
-        let idle = {
-            let mut state = self.pool.state.lock();
-            if self.settled.swap(true, Relaxed) || self.paused.load(Relaxed) {
-                return;
-            }
-            state.jobs -= 1;
-            state.jobs == 0
-        };
-        if idle && let Some(runtime) = self.pool.runtime.get().and_then(Weak::upgrade) {
-            runtime.look_again();
+        let idle = self.settle_in(&mut self.pool.state.lock());
+        if idle {
+            self.pool.tell_idle();
         }
+    }
+
+    /// As [`settle`](Self::settle); whether the runtime is to be told that the pool is idle now, without the lock.
+    fn settle_in(&self, state: &mut State) -> bool {
+        if self.settled.swap(true, Relaxed) || self.paused.load(Relaxed) {
+            return false;
+        }
+        state.jobs -= 1;
+        state.jobs == 0
     }
 }
 
 impl Pool {
     pub(crate) fn new(limits: Limits) -> Self {
         let limiter = Arc::new(CapacityLimiter::new(limits.threads));
-        let state =
-            State { closed: false, jobs: 0, free: Vec::new(), searching: 0, threads: HashMap::new(), started: 0 };
+        let state = State {
+            closed: false,
+            queue: VecDeque::new(),
+            jobs: 0,
+            free: Vec::new(),
+            searching: 0,
+            threads: Vec::new(),
+            started: 0,
+        };
         Self {
             inner: Arc::new(Inner {
                 limits,
-                queue: crossbeam_channel::unbounded(),
                 state: Mutex::new(state),
+                has_jobs: AtomicBool::new(false),
                 runtime: OnceLock::new(),
                 laid_out: Mutex::new(LaidOut::default()),
             }),
@@ -219,18 +235,18 @@ impl Pool {
             if std::mem::replace(&mut state.closed, true) {
                 return;
             }
-            let State { free, threads, .. } = &mut *state;
+            let State { free, threads, queue, .. } = &mut *state;
             // P4. Who searches may be about to take one that was abandoned.
-            let jobs = !self.inner.queue.1.is_empty();
-            let joined = threads.extract_if(|number, thread| {
-                let takes = jobs && free.iter().any(|free| free.number == *number && free.searches);
+            let jobs = !queue.is_empty();
+            let joined = threads.extract_if(.., |thread| {
+                let takes = jobs && free.iter().any(|free| free.number == thread.number && free.searches);
                 // Acquire pairs with `abandon`.
-                let abandoned = thread.ticket.as_ref().is_some_and(|ticket| ticket.abandoned.load(Acquire));
+                let abandoned = thread.job.as_ref().is_some_and(|job| job.ticket().abandoned.load(Acquire));
                 // The pool may go with the last reference to the runtime, on one of its own threads.
                 !takes && !abandoned && thread.handle.thread().id() != thread::current().id()
             });
-            let joined = joined.map(|(_, thread)| thread).collect();
-            threads.values().for_each(|thread| thread.handle.thread().unpark()); // So the idle ones end.
+            let joined = joined.collect();
+            threads.iter().for_each(|thread| thread.handle.thread().unpark()); // So the idle ones end.
             joined
         };
         joined.iter().for_each(|thread| thread.handle.thread().unpark());
@@ -245,17 +261,16 @@ impl Inner {
     ///
     /// # Errors
     ///
-    /// No thread is free, and none could be started; `job` is dropped.
-    pub(super) fn submit(self: &Arc<Self>, job: Box<dyn Job>) -> io::Result<Arc<Ticket>> {
-        let (settled, paused, abandoned) = (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false));
-        let ticket = Arc::new(Ticket { pool: Arc::clone(self), settled, paused, abandoned });
+    /// No thread is free, and none could be started.
+    pub(super) fn submit(self: &Arc<Self>, job: &Arc<dyn Job>) -> io::Result<()> {
+        let job = Arc::clone(job);
         if self.limits.simulated {
             self.state.lock().jobs += 1;
-            self.lay_out(job, &ticket);
-            return Ok(ticket);
+            self.lay_out(job);
+            return Ok(());
         }
         let mut state = self.state.lock();
-        let called = if state.wants_searcher(self.queue.0.len()) {
+        let called = if state.wants_searcher() {
             match self.call_one(&mut state) {
                 // Somebody will come.
                 Err(_) if state.searching > 0 => None,
@@ -265,25 +280,37 @@ impl Inner {
             None
         };
         state.jobs += 1;
-        let sent = self.queue.0.send(Work { job, ticket: Arc::clone(&ticket) });
-        assert!(sent.is_ok(), "the pool has both ends of its queue");
+        state.queue.push_back(job);
+        self.has_jobs.store(true, Relaxed);
         drop(state);
         if let Some(thread) = called {
             thread.unpark();
         }
-        Ok(ticket)
+        Ok(())
+    }
+
+    /// The runtime, while it is there.
+    pub(super) fn runtime(&self) -> Option<Arc<Shared>> {
+        self.runtime.get().and_then(Weak::upgrade)
+    }
+
+    /// The last job that somebody waits for is done.
+    fn tell_idle(&self) {
+        if let Some(runtime) = self.runtime() {
+            runtime.look_again();
+        }
     }
 
     /// One more thread searches. It is to be unparked, without the lock, if it was there already.
     fn call_one(self: &Arc<Self>, state: &mut State) -> io::Result<Option<thread::Thread>> {
-        let State { free, searching, threads, .. } = &mut *state;
-        let Some(idle) = free.iter_mut().rev().find(|free| !free.searches) else {
+        let Some(idle) = state.free.iter_mut().rev().find(|free| !free.searches) else {
             self.start_thread(state)?;
             return Ok(None);
         };
         idle.searches = true;
-        *searching += 1;
-        Ok(threads.get(&idle.number).map(|thread| thread.handle.thread().clone()))
+        let number = idle.number;
+        state.searching += 1;
+        Ok(state.thread(number).map(|thread| thread.handle.thread().clone()))
     }
 
     /// A thread, which searches from the beginning.
@@ -297,7 +324,7 @@ impl Inner {
         }
         let inner = Arc::clone(self);
         let handle = builder.spawn(move || inner.serve(number, &own_name))?;
-        state.threads.insert(number, Thread { handle, ticket: None });
+        state.threads.push(Thread { number, handle, job: None });
         state.started += 1;
         state.search(number);
         Ok(())
@@ -305,40 +332,63 @@ impl Inner {
 
     fn serve(self: &Arc<Self>, number: usize, own_name: &ThreadName) {
         let linger = Linger::new();
-        while let Some(Work { mut job, ticket }) = self.next(number, &linger) {
-            job.work(own_name);
-            {
-                let mut state = self.state.lock();
-                if let Some(thread) = state.threads.get_mut(&number) {
-                    thread.ticket = None;
-                }
-                state.search(number); // Before it delivers: who is woken by that need not wake another.
-            }
-            if let Some(rest) = contain::call(|| job.deliver()).flatten() {
+        let mut before = None;
+        while let Some(job) = self.next(number, &linger, before.take()) {
+            let running = Arc::clone(&job);
+            // Before it hands over what came of it: who is woken by that need not wake another.
+            let rest = contain::call(|| running.run(own_name, &mut || self.search(number))).flatten();
+            if let Some(rest) = rest {
                 self.stop_searching(self.state.lock(), number); // P1
                 contain::call(rest);
-                self.state.lock().search(number);
+                self.search(number);
             }
-            ticket.settle();
+            before = Some(job);
         }
     }
 
-    /// The next job, for a thread that searches; `None` when it is to end.
-    fn next(self: &Arc<Self>, number: usize, linger: &Linger) -> Option<Work> {
+    /// The thread has done its job.
+    fn search(&self, number: usize) {
+        let mut state = self.state.lock();
+        let job = state.thread(number).and_then(|thread| thread.job.take());
+        state.search(number);
+        drop(state);
+        drop(job);
+    }
+
+    /// The next job, for a thread that searches, and has done the job `before`; `None` when it is to end.
+    fn next(
+        self: &Arc<Self>,
+        number: usize,
+        linger: &Linger,
+        mut before: Option<Arc<dyn Job>>,
+    ) -> Option<Arc<dyn Job>> {
         let mut lingered = false;
+        let mut state = self.state.lock();
+        let mut idle = before.as_ref().is_some_and(|before| before.ticket().settle_in(&mut state));
         loop {
-            let mut state = self.state.lock();
             let later = state.searching_later_than(number);
-            let is_joined = state.closed && !state.threads.contains_key(&number); // P4
-            if !is_joined
-                && self.queue.1.len() > later
-                && let Ok(work) = self.queue.1.try_recv()
-            {
-                if let Some(thread) = state.threads.get_mut(&number) {
-                    thread.ticket = Some(Arc::clone(&work.ticket));
+            let is_joined = state.closed && state.thread(number).is_none(); // P4
+            if !is_joined && state.queue.len() > later {
+                let job = state.queue.pop_front();
+                self.has_jobs.store(!state.queue.is_empty(), Relaxed);
+                if let Some(thread) = state.thread(number) {
+                    thread.job.clone_from(&job);
                 }
                 self.stop_searching(state, number);
-                return Some(work);
+                drop(before);
+                if idle {
+                    self.tell_idle(); // What is in the queue is waited for by nobody.
+                }
+                return job;
+            }
+            if before.is_some() {
+                drop(state);
+                before = None; // What is left of it may be foreign, so not under the lock.
+                if std::mem::take(&mut idle) {
+                    self.tell_idle();
+                }
+                state = self.state.lock();
+                continue;
             }
             if state.closed {
                 self.stop_searching(state, number);
@@ -346,21 +396,22 @@ impl Inner {
             }
             if !std::mem::replace(&mut lingered, true) && state.free.last().is_some_and(|last| last.number == number) {
                 drop(state);
-                linger.wait(|| !self.queue.1.is_empty());
+                linger.wait(|| self.has_jobs.load(Relaxed));
+                state = self.state.lock();
                 continue;
             }
             if !self.rest(state, number) {
                 return None;
             }
             lingered = false;
+            state = self.state.lock();
         }
     }
 
     /// One that searches goes on to something that may take long. If it was the last, and there are jobs, another is called.
     fn stop_searching<'a>(self: &'a Arc<Self>, mut state: MutexGuard<'a, State>, number: usize) {
         state.leave_free(number);
-        let jobs = self.queue.1.len();
-        let called = if jobs > 0 && state.searching == 0 { self.call_one(&mut state) } else { Ok(None) };
+        let called = if !state.queue.is_empty() && state.wants_more() { self.call_one(&mut state) } else { Ok(None) };
         drop(state);
         // If none could be started, the jobs wait for one that is done.
         if let Ok(Some(thread)) = called {
@@ -388,7 +439,7 @@ impl Inner {
             }
             if over {
                 state.leave_free(number);
-                state.threads.remove(&number);
+                state.threads.retain(|thread| thread.number != number);
                 return false;
             }
         }
@@ -396,6 +447,12 @@ impl Inner {
 }
 
 impl State {
+    /// The thread with that number, if it is not joined.
+    fn thread(&mut self, number: usize) -> Option<&mut Thread> {
+        let at = self.threads.binary_search_by_key(&number, |thread| thread.number).ok()?;
+        Some(&mut self.threads[at])
+    }
+
     /// The thread does no job, and looks for one.
     fn search(&mut self, number: usize) {
         self.free.push(Free { number, searches: true });
@@ -416,10 +473,15 @@ impl State {
         }
     }
 
-    /// Whether one more thread is to search, when one more job comes to so many in the queue: the last that became free is idle, or too few search.
-    fn wants_searcher(&self, jobs: usize) -> bool {
+    /// Whether one more thread is to search, when one more job comes: the last that became free is idle, or too few search.
+    fn wants_searcher(&self) -> bool {
         let last_is_idle = self.free.last().is_some_and(|last| !last.searches);
-        last_is_idle || jobs >= self.searching * JOBS_PER_SEARCHER
+        last_is_idle || self.wants_more()
+    }
+
+    /// Whether too few search for so many jobs.
+    fn wants_more(&self) -> bool {
+        self.queue.len() >= self.searching * JOBS_PER_SEARCHER
     }
 
     fn searching_later_than(&self, number: usize) -> usize {

@@ -16,12 +16,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::host::Host;
+use super::host::{Host, HostRef};
 use super::name::ThreadName;
-use super::pool::{Job, Limits, Pool, Threads};
-use crate::contain;
+use super::pool::{Job, Limits, Pool, Threads, Ticket};
 use crate::from_thread::not_on_a_worker;
 use crate::local::Carried;
+use crate::{contain, primitives};
 
 /// Calls `f` with a [`BlockingScope`], whose closures run on threads of their own and borrow what surrounds the call; returns when all of them have ended.
 ///
@@ -83,7 +83,7 @@ where
 pub struct BlockingScope<'scope, 'env: 'scope> {
     shared: Arc<Shared>,
     threads: Threads,
-    host: Option<Arc<Host>>,
+    host: Option<HostRef>,
     scope: PhantomData<&'scope mut &'scope ()>,
     env: PhantomData<&'env mut &'env ()>,
 }
@@ -171,17 +171,20 @@ impl<'scope> BlockingScope<'scope, '_> {
         T: Send + 'scope,
     {
         let packet = Arc::new(Packet(Mutex::new(Outcome::Running)));
-        let job: Box<dyn Job + 'scope> = Box::new(Work {
-            call: Some((f, Carried::capture())),
-            packet: Some(Arc::clone(&packet)),
+        let work = Work {
+            f,
+            carried: Carried::capture(),
+            packet: Arc::clone(&packet),
             host: self.host.clone(),
             counted: Counted::new(&self.shared),
-        });
-        // SAFETY: E1, E2: the job, and all that it holds, is gone before `'scope` ends: the one who lent waits for that. Only the lifetime changes.
-        let job = unsafe { std::mem::transmute::<Box<dyn Job + 'scope>, Box<dyn Job + 'static>>(job) };
-        match self.threads.submit(job) {
+        };
+        let job: Arc<dyn Job + 'scope> =
+            Arc::new(Scoped { ticket: Ticket::new(&self.threads), work: primitives::Mutex::new(Some(work)) });
+        // SAFETY: E1, E2: all that the job holds is gone before `'scope` ends: the one who lent waits for that; what is left is empty. Only the lifetime changes.
+        let job = unsafe { std::mem::transmute::<Arc<dyn Job + 'scope>, Arc<dyn Job + 'static>>(job) };
+        match self.threads.submit(&job) {
             // Who waits for the call that the scope stands in waits for this, too.
-            Ok(ticket) => ticket.abandon(),
+            Ok(()) => job.ticket().abandon(),
             Err(error) => panic!(
                 "trioxide: `BlockingScope::spawn` found no thread: {error}; lower the number of threads of the process, or raise its limit"
             ),
@@ -210,29 +213,54 @@ impl<T> ScopedCall<'_, T> {
     }
 }
 
+struct Scoped<F, T> {
+    ticket: Ticket,
+    /// Taken when it is done (E1).
+    work: primitives::Mutex<Option<Work<F, T>>>,
+}
+
 struct Work<F, T> {
-    call: Option<(F, Carried)>,
-    packet: Option<Arc<Packet<T>>>,
-    host: Option<Arc<Host>>,
+    f: F,
+    carried: Carried,
+    packet: Arc<Packet<T>>,
+    host: Option<HostRef>,
     /// Declared last: counted down when all else is gone (E1).
     counted: Counted,
 }
 
-impl<F, T> Job for Work<F, T>
+impl<F, T> Job for Scoped<F, T>
 where
     F: FnOnce() -> T + Send,
     T: Send,
 {
-    fn work(&mut self, _own_name: &ThreadName) {
-        let (f, carried) = self.call.take().expect("a job is done once");
+    fn ticket(&self) -> &Ticket {
+        &self.ticket
+    }
+
+    fn run(self: Arc<Self>, _own_name: &ThreadName, done: &mut dyn FnMut()) -> Option<Box<dyn FnOnce()>> {
+        let work = self.work.lock().take().expect("a job is done once");
+        let counted = work.run();
+        done();
+        drop(counted); // E1
+        None
+    }
+}
+
+impl<F, T> Work<F, T>
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    /// What is to be dropped last.
+    fn run(self) -> Counted {
+        let Self { f, carried, packet, host, counted } = self;
         let run = || carried.enter(f);
-        let outcome = catch_unwind(AssertUnwindSafe(|| match &self.host {
+        let outcome = catch_unwind(AssertUnwindSafe(|| match host {
             Some(host) => host.enter(run),
             None => run(),
         }));
-        let packet = self.packet.take().expect("a job is done once");
         let unread = {
-            let _state = self.counted.0.lock(); // So that a `join` that has just looked hears of it.
+            let _state = counted.0.lock(); // So that a `join` that has just looked hears of it.
             match &mut *packet.0.lock().unwrap_or_else(PoisonError::into_inner) {
                 Outcome::Gone => Some(outcome),
                 slot => {
@@ -241,19 +269,17 @@ where
                 }
             }
         };
-        self.counted.0.changed.notify_all();
+        counted.0.changed.notify_all();
         // The handle is gone: a panic is the scope's to resume, and a value is dropped here.
         let panic = match unread {
             Some(Err(panic)) => Some(panic),
             other => catch_unwind(AssertUnwindSafe(|| drop(other))).err(),
         };
         if let Some(panic) = panic {
-            self.counted.0.keep(panic);
+            counted.0.keep(panic);
         }
-    }
-
-    fn deliver(self: Box<Self>) -> Option<Box<dyn FnOnce()>> {
-        None
+        drop((carried, packet));
+        counted
     }
 }
 

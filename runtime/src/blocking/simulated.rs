@@ -5,13 +5,13 @@
 use std::sync::Arc;
 
 use super::name::ThreadName;
-use super::pool::{Inner, Job, Pool, Ticket};
+use super::pool::{Inner, Job, Pool};
 use crate::contain;
 
 /// The closures that wait for their turn.
 #[derive(Default)]
 pub(super) struct LaidOut {
-    jobs: Vec<(u64, Box<dyn Job>, Arc<Ticket>)>,
+    jobs: Vec<(u64, Arc<dyn Job>)>,
     submitted: u64,
     /// A closure runs.
     running: bool,
@@ -20,7 +20,7 @@ pub(super) struct LaidOut {
 impl Pool {
     /// Those that wait for their turn, in the order in which they were submitted, by number.
     pub(crate) fn laid_out(&self) -> impl Iterator<Item = u64> + use<> {
-        let numbers: Vec<_> = self.inner.laid_out.lock().jobs.iter().map(|(number, ..)| *number).collect();
+        let numbers: Vec<_> = self.inner.laid_out.lock().jobs.iter().map(|(number, _)| *number).collect();
         numbers.into_iter()
     }
 
@@ -28,12 +28,12 @@ impl Pool {
     pub(crate) fn run_laid_out(&self, number: u64) {
         let found = {
             let mut laid_out = self.inner.laid_out.lock();
-            let at = laid_out.jobs.iter().position(|(of, ..)| *of == number);
+            let at = laid_out.jobs.iter().position(|(of, _)| *of == number);
             laid_out.running = at.is_some();
             at.map(|at| laid_out.jobs.remove(at))
         };
-        if let Some((_, job, ticket)) = found {
-            run(job, &ticket);
+        if let Some((_, job)) = found {
+            run(job);
             self.inner.laid_out.lock().running = false;
         }
     }
@@ -44,7 +44,7 @@ impl Inner {
         self.limits.simulated
     }
 
-    pub(super) fn lay_out(&self, job: Box<dyn Job>, ticket: &Arc<Ticket>) {
+    pub(super) fn lay_out(&self, job: Arc<dyn Job>) {
         let at_once = {
             let mut laid_out = self.laid_out.lock();
             laid_out.submitted += 1;
@@ -52,21 +52,21 @@ impl Inner {
                 true => Some(job),
                 false => {
                     let number = laid_out.submitted;
-                    laid_out.jobs.push((number, job, Arc::clone(ticket)));
+                    laid_out.jobs.push((number, job));
                     None
                 }
             }
         };
         if let Some(job) = at_once {
-            run(job, ticket);
+            run(job);
         }
     }
 }
 
-fn run(mut job: Box<dyn Job>, ticket: &Ticket) {
-    job.work(&ThreadName::new("")); // Never shown: see `call::start`.
-    if let Some(rest) = contain::call(|| job.deliver()).flatten() {
+fn run(job: Arc<dyn Job>) {
+    let own_name = ThreadName::new(""); // Never shown: see `call::start`.
+    if let Some(rest) = contain::call(|| Arc::clone(&job).run(&own_name, &mut || ())).flatten() {
         contain::call(rest);
     }
-    ticket.settle();
+    job.ticket().settle();
 }

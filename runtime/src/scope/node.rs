@@ -41,7 +41,7 @@ use std::task::Waker;
 use super::deadline::Deadline;
 use super::live::Live;
 use super::reason::{CancelReason, CancelSource};
-use crate::blocking::host::Host;
+use crate::blocking::host::WeakHost;
 use crate::contain;
 use crate::list::{Linked, Links, List};
 use crate::local::Binding;
@@ -169,7 +169,7 @@ pub(crate) struct Extra {
     pub(crate) env: Option<Arc<dyn Any + Send + Sync>>,
     pub(crate) name: Option<Arc<str>>,
     /// Of a call on the thread pool that has sent something to its task (`blocking::host` H2).
-    pub(crate) host: Option<Weak<Host>>,
+    pub(crate) host: Option<WeakHost>,
     /// Is told when this node is effectively cancelled.
     pub(crate) relay: Option<Arc<dyn Relay>>,
     /// Runs when the task of this node has ended.

@@ -130,7 +130,7 @@ impl RunToken {
     #[track_caller]
     pub fn current() -> Self {
         let token = context::worker(|worker| worker.filter(|_| context::in_task())?.shared().present.token());
-        token.or_else(|| Host::current()?.token().cloned()).unwrap_or_else(|| context::outside("RunToken::current"))
+        token.or_else(|| Host::current()?.token()).unwrap_or_else(|| context::outside("RunToken::current"))
     }
 
     /// Has `f` called in the run, soon, by one of its workers, in a task of its own. Callbacks are called one after the other, in the order in which they were
