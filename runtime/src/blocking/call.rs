@@ -207,7 +207,7 @@ where
         unsafe { task.as_ref() }.add_token();
         Token(task)
     });
-    let carried = Carried::capture();
+    let carried = Carried::capture(abandon);
     let due = Due { f, carried, name: name.map(|name| ThreadName::new(&name)), token, task };
     let run_token = if abandon { runtime.present.token() } else { None };
     let errand = Arc::new(Errand {

@@ -142,7 +142,7 @@ impl Host {
     }
 
     /// The threads of the task's run.
-    pub(super) fn threads(&self) -> &Threads {
+    pub(crate) fn threads(&self) -> &Threads {
         self.ticket.threads()
     }
 

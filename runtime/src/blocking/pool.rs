@@ -68,9 +68,9 @@ pub(crate) struct Pool {
 }
 
 /// The threads, without the default limiter. They stay as long as somebody has them.
-pub(super) type Threads = Arc<Inner>;
+pub(crate) type Threads = Arc<Inner>;
 
-pub(super) struct Inner {
+pub(crate) struct Inner {
     pub(super) limits: Limits,
     state: Mutex<State>,
     /// Whether there are jobs in the queue, for those who linger. Changed under the lock.
@@ -290,7 +290,7 @@ impl Inner {
     }
 
     /// The runtime, while it is there.
-    pub(super) fn runtime(&self) -> Option<Arc<Shared>> {
+    pub(crate) fn runtime(&self) -> Option<Arc<Shared>> {
         self.runtime.get().and_then(Weak::upgrade)
     }
 

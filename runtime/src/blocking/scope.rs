@@ -173,7 +173,7 @@ impl<'scope> BlockingScope<'scope, '_> {
         let packet = Arc::new(Packet(Mutex::new(Outcome::Running)));
         let work = Work {
             f,
-            carried: Carried::capture(),
+            carried: Carried::capture(true),
             packet: Arc::clone(&packet),
             host: self.host.clone(),
             counted: Counted::new(&self.shared),

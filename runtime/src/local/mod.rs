@@ -93,13 +93,15 @@ fn find(key: usize) -> Option<Value> {
 pub(crate) struct Carried {
     locals: Locals,
     pub(crate) node: Option<Arc<Node>>,
+    /// Of what may outlive the run. For the rest the host is asked: to count for each call that somebody has them costs more than the call.
     pub(crate) variables: Option<Arc<Variables>>,
 }
 
 impl Carried {
-    /// Takes a copy, to be put in force elsewhere with [`enter`](Self::enter).
-    pub(crate) fn capture() -> Self {
-        Self { locals: Locals::current(), node: context::current_node(), variables: run_var::current() }
+    /// Takes a copy, to be put in force elsewhere with [`enter`](Self::enter). `outlives`: perhaps after the end of the run, or without a host.
+    pub(crate) fn capture(outlives: bool) -> Self {
+        let variables = if outlives { run_var::current() } else { None };
+        Self { locals: Locals::current(), node: context::current_node(), variables }
     }
 
     /// Runs `f`, on a thread that is in no task, with what was captured.

@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::Value;
+use crate::blocking::host::Host;
 use crate::context;
 use crate::primitives::Mutex;
 
@@ -54,6 +55,7 @@ impl Default for Variables {
 pub(super) fn current() -> Option<Arc<Variables>> {
     context::carried(|carried| carried.and_then(|carried| carried.variables.clone()))
         .or_else(|| context::worker(|worker| worker.and_then(|worker| worker.shared().present.variables())))
+        .or_else(|| Host::current()?.threads().runtime()?.present.variables())
 }
 
 impl Variables {
