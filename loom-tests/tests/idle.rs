@@ -25,6 +25,10 @@ impl Queue {
         self.0.fetch_or(1 << task, Release);
     }
 
+    fn len(&self) -> u32 {
+        self.0.load(Acquire).count_ones()
+    }
+
     fn is_empty(&self) -> bool {
         self.0.load(Acquire) == 0
     }
@@ -67,6 +71,10 @@ enum Do {
     Meet,
     /// Queues two tasks on its worker.
     Spawn(usize, usize),
+    /// Queues three.
+    SpawnThree(usize, usize, usize),
+    /// Yields, and has that number when its next turn comes: behind more than one other nobody is looked for.
+    Yield(usize),
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -192,6 +200,19 @@ impl Scheduler {
                     self.notify();
                 }
             }
+            Do::SpawnThree(one, two, three) => {
+                for task in [one, two, three] {
+                    self.own[index].push(task);
+                    self.notify();
+                }
+            }
+            Do::Yield(next) => {
+                let unsaid = self.own[index].len() > 1;
+                self.own[index].push(next);
+                if !unsaid {
+                    self.notify();
+                }
+            }
         }
         self.done();
     }
@@ -293,6 +314,20 @@ fn a_worker_is_a_producer() {
     explore("idle: a worker as producer", 3, || {
         let scheduler = Scheduler::new(2, TASKS, false);
         scheduler.own[0].push(2);
+        let other = Arc::clone(&scheduler);
+        let other = thread::spawn(move || other.work(1));
+        scheduler.work(0);
+        other.join().unwrap();
+    });
+}
+
+/// A task yields behind two others without a look for sleepers, and needs a worker of its own, as the last of the two does: a worker that lies down meanwhile has seen those two.
+#[test]
+fn a_yield_behind_others_is_not_left() {
+    const TASKS: &[Do] = &[Do::Yield(3), Do::Nothing, Do::Meet, Do::Meet, Do::SpawnThree(0, 1, 2)];
+    explore("idle: a yield behind others", 3, || {
+        let scheduler = Scheduler::new(2, TASKS, false);
+        scheduler.own[0].push(4);
         let other = Arc::clone(&scheduler);
         let other = thread::spawn(move || other.work(1));
         scheduler.work(0);

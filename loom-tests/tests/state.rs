@@ -19,6 +19,8 @@ struct Task {
     state: State,
     data: AtomicUsize,
     wanted: usize,
+    /// So often its poll ends by waking itself.
+    yields: Count,
     /// Rule 1.
     future: UnsafeCell<()>,
     /// Rule 4.
@@ -44,6 +46,7 @@ impl Task {
             state: State::new(),
             data: AtomicUsize::new(0),
             wanted,
+            yields: Count::new(0),
             future: UnsafeCell::new(()),
             output: UnsafeCell::new(None),
             slot: UnsafeCell::new(None),
@@ -60,7 +63,11 @@ impl Task {
             if ready {
                 return self.end();
             }
-            if self.state.stop_running(false) == Stopped::Idle {
+            let woken = self.yields.load(Relaxed) > 0;
+            self.yields.fetch_sub(usize::from(woken), Relaxed);
+            let stopped = self.state.stop_running(false, woken);
+            assert!(!woken || stopped == Stopped::Again);
+            if stopped == Stopped::Idle {
                 return;
             }
         }
@@ -172,6 +179,24 @@ fn wake_against_the_end_of_a_poll() {
             waker.join().unwrap();
         }
         task.drop_handle(false);
+        task.is_over();
+    });
+}
+
+/// A task that has woken itself, of which its word knows nothing yet, is woken by another thread, which then lets go of it: it runs once more for both or for each.
+#[test]
+fn wake_against_the_end_of_a_poll_that_has_woken_itself() {
+    explore("state: wake against the end of a poll that has woken itself", 5, || {
+        let task = Task::new(1);
+        task.yields.store(2, Relaxed);
+        task.state.add_reference();
+        let waker = on_thread(&task, |task| {
+            task.data.fetch_or(1, Relaxed);
+            task.wake_and_drop();
+        });
+        task.drop_handle(false);
+        task.run();
+        waker.join().unwrap();
         task.is_over();
     });
 }

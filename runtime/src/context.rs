@@ -36,6 +36,8 @@ struct Context {
     /// How often a holder that has no node has only yielded (`scope::unmade` U2).
     yields: Cell<u32>,
     budget: Cell<u32>,
+    /// The task has had itself woken in this poll, which its state does not say yet (`task::state` rule 6).
+    woken: Cell<bool>,
     /// Some leaf was refused with the task's own waker, when so many marks had been taken back (`scope::shield` A2).
     refused: Cell<Option<u64>>,
     /// What is bound to task locals (`local` V2).
@@ -54,6 +56,7 @@ per_thread! {
             unmade: Cell::new(ptr::null()),
             yields: Cell::new(0),
             budget: Cell::new(0),
+            woken: Cell::new(false),
             refused: Cell::new(None),
             locals: Cell::new(ptr::null()),
             carried: Cell::new(ptr::null()),
@@ -105,7 +108,7 @@ pub(crate) fn worker<R>(f: impl FnOnce(Option<&Worker>) -> R) -> R {
 
 /// Runs `f` as a poll of `task`, with `node` as the current node.
 pub(crate) fn with_task<R>(task: NonNull<Header>, node: &Node, budget: u32, f: impl FnOnce() -> R) -> R {
-    struct Reset(*const Header, Scope, u32, *const Bindings);
+    struct Reset(*const Header, Scope, u32, bool, *const Bindings);
     impl Drop for Reset {
         #[inline]
         fn drop(&mut self) {
@@ -113,7 +116,8 @@ pub(crate) fn with_task<R>(task: NonNull<Header>, node: &Node, budget: u32, f: i
                 context.task.set(self.0);
                 context.leave(self.1);
                 context.budget.set(self.2);
-                context.locals.set(self.3);
+                context.woken.set(self.3);
+                context.locals.set(self.4);
             });
         }
     }
@@ -124,6 +128,7 @@ pub(crate) fn with_task<R>(task: NonNull<Header>, node: &Node, budget: u32, f: i
             context.task.replace(task.as_ptr()),
             context.enter(node),
             context.budget.replace(budget),
+            context.woken.replace(false),
             context.locals.replace(locals),
         )
     });
@@ -308,9 +313,29 @@ pub(crate) fn with_current<R>(task: NonNull<Header>, f: impl FnOnce(&Header) -> 
 
 /// Whether the task that is being polled has been woken meanwhile, and so will be polled again.
 pub(crate) fn task_is_due() -> bool {
-    let task = CONTEXT.with(|context| context.task.get());
-    // SAFETY: C1.
-    unsafe { task.as_ref() }.is_some_and(|task| task.state.is_notified())
+    CONTEXT.with(|context| {
+        // SAFETY: C1.
+        unsafe { context.task.get().as_ref() }.is_some_and(|task| context.woken.get() || task.state.is_notified())
+    })
+}
+
+/// Notes the wake of the task with that header if it is the one that is being polled; false if it is not.
+#[inline]
+pub(crate) fn wakes_itself(task: *const Header) -> bool {
+    let noted = CONTEXT.try_with(|context| {
+        let own = ptr::eq(context.task.get(), task);
+        if own {
+            context.woken.set(true);
+        }
+        own
+    });
+    noted.unwrap_or(false)
+}
+
+/// Whether the task that is being polled has had itself woken in this poll.
+#[inline]
+pub(crate) fn has_woken_itself() -> bool {
+    CONTEXT.with(|context| context.woken.get())
 }
 
 /// Whether the code that is running stands in a cancelled scope.

@@ -131,6 +131,12 @@ impl Queues {
         retry(|| inject.steal_batch_and_pop(&self.queue))
     }
 
+    /// How many tasks wait in the queue itself.
+    #[inline]
+    pub(super) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Whether only the slot may hold something.
     #[inline]
     pub(super) fn are_empty(&self) -> bool {

@@ -32,6 +32,8 @@ const MAINTENANCE: u32 = 61;
 const OLDEST_FORK: u32 = 30;
 /// So many tasks have their turn between two of `main`'s, if so many wait. Then a `main` that joins many tasks one by one finds several of them ended each time.
 const MAIN_WAITS: u32 = 8;
+/// So many yields may go into a queue that has more before somebody is looked for who sleeps.
+const UNSAID: usize = if cfg!(loom) { 1 } else { 16 };
 /// In the models of the whole runtime time-outs strike at any moment, and naps would never end; sentries have a model of their own.
 const NAPS: bool = cfg!(not(loom));
 
@@ -41,6 +43,8 @@ pub(crate) struct Worker {
     pub(crate) index: usize,
     queues: Queues,
     ticks: Cell<u32>,
+    /// So many yields have gone into the queue since somebody was looked for.
+    unsaid: Cell<usize>,
     main_ran_at: Cell<u32>,
     ids: Cell<(u64, u64)>,
     random: Cell<u32>,
@@ -85,6 +89,7 @@ impl Worker {
             index,
             queues,
             ticks: Cell::new(0),
+            unsaid: Cell::new(0),
             main_ran_at: Cell::new(0),
             ids: Cell::new((0, 0)),
             random: Cell::new(seed),
@@ -132,7 +137,11 @@ impl Worker {
                     self.stir();
                     self.remote().counts.steps.add();
                     // SAFETY: `main_due` stands for the main task's one queue entry.
-                    unsafe { cell::run(main, self.shared.turn()) };
+                    if unsafe { cell::run(main, self.shared.turn()) } {
+                        // SAFETY: it has given us its queue entry back.
+                        self.shared.watch.queued(unsafe { main.as_ref() }, How::Again);
+                        self.shared.enqueue_main();
+                    }
                 }
                 due
             },
@@ -168,7 +177,10 @@ impl Worker {
                         if self.kept.stands_against(task.0.as_ref().counts_in()) {
                             self.kept.give_up();
                         }
-                        cell::run(task.0, self.shared.turn());
+                        if cell::run(task.0, self.shared.turn()) {
+                            self.shared.watch.queued(task.0.as_ref(), How::Again);
+                            self.push_again(task.0);
+                        }
                     }
                 } else if !ended() {
                     mode = if self.shared.watch.on() == 0 { self.sleep(mode) } else { self.sleep_watched(mode) };
@@ -188,11 +200,7 @@ impl Worker {
         let ends = &self.remote().ends;
         // A task that this worker runs next needs no other: one in the slot, and one that yields when there is nothing else.
         let notify = match how {
-            How::Again => {
-                let alone = self.has_nothing();
-                self.queues.push_behind(task);
-                !alone
-            }
+            How::Again => return self.push_again(task),
             How::Spawn => {
                 self.queues.push_next(ends, task, context::with_current_task(Header::is_newborn) == Some(true))
             }
@@ -200,8 +208,24 @@ impl Worker {
         };
         if notify {
             self.shared.notify();
-        } else if how != How::Again && self.unwatched.get() && context::in_task() {
+        } else if self.unwatched.get() && context::in_task() {
             self.ask_for_a_sentry(); // The task that is being polled may go on for long.
+        }
+    }
+
+    /// Queues a task that is due again after its poll, from the worker's own thread.
+    #[inline]
+    fn push_again(&self, task: NonNull<Header>) {
+        let queued = self.queues.queued();
+        let alone = queued == 0 && self.has_nothing();
+        self.queues.push_behind(task);
+        // Who looks at the queue after some look of ours has seen it full enough, see "Yields" in `README.md`.
+        let unsaid = self.unsaid.get();
+        if queued > UNSAID && unsaid < UNSAID {
+            self.unsaid.set(unsaid + 1);
+        } else if !alone {
+            self.unsaid.set(0);
+            self.shared.notify();
         }
     }
 

@@ -84,8 +84,8 @@ impl TaskRef {
     /// Wakes the task. False if it has ended: then there is no turn to come, and the caller does what was to be done after it.
     #[must_use]
     pub fn wake(&self) -> bool {
-        self.0.wake_by_ref();
-        // After the wake in the order of the state word (A2).
+        // Not by the waker: one of the running task itself would leave the word as it is. After the wake in the order of that word (A2).
+        self.header().wake();
         !self.header().state.is_complete()
     }
 

@@ -30,7 +30,7 @@ use crate::local::Locals;
 use crate::nursery::{self, Kept};
 use crate::primitives::atomic::Ordering::Acquire;
 use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicU32};
-use crate::scheduler::{self, How, Worker};
+use crate::scheduler::Worker;
 use crate::scope::guard::Settled;
 use crate::scope::{CancelReason, CancelSource, Cancelled, Node};
 use crate::watch::{self, Turn};
@@ -45,7 +45,8 @@ pub(crate) trait Settle<O> {
 }
 
 pub(crate) struct VTable {
-    poll: unsafe fn(NonNull<Header>, Turn),
+    /// Whether the task is due again.
+    poll: unsafe fn(NonNull<Header>, Turn) -> bool,
     /// Moves the output to `*mut Result<V, Cancelled>`.
     read_output: unsafe fn(NonNull<Header>, *mut ()),
     drop_output: unsafe fn(NonNull<Header>),
@@ -127,17 +128,18 @@ impl<F: Future, S: Settle<F::Output>> Cell<F, S> {
     const CLASS: memory::Class = memory::Class::of(Layout::new::<Self>());
 }
 
-/// Polls the task once.
+/// Polls the task once. Whether it is due again: then its queue entry is the caller's, who has to queue it.
 ///
 /// # Safety
 ///
 /// The caller owns the task's queue entry, which is used up.
-pub(crate) unsafe fn run(task: NonNull<Header>, turn: Turn) {
+#[must_use]
+pub(crate) unsafe fn run(task: NonNull<Header>, turn: Turn) -> bool {
     // SAFETY: a task in a queue has not ended (T1).
     unsafe {
         // Acquire pairs with the release in `wake_and_unlink`: whoever has found the task in its list is done with it.
         task.as_ref().state.start_running(task.as_ref().linked.load(Acquire));
-        (task.as_ref().vtable.poll)(task, turn);
+        (task.as_ref().vtable.poll)(task, turn)
     }
 }
 
@@ -197,7 +199,7 @@ enum Outcome<O> {
     Cut,
 }
 
-unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Turn) {
+unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Turn) -> bool {
     // SAFETY: `RUNNING` is ours (caller), so the task has not ended (T1).
     let header = unsafe { task.as_ref() };
     if header.has_request() {
@@ -220,18 +222,18 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Tur
                 Ok(Poll::Ready(output)) => break Outcome::Output(output),
                 Err(panic) => break Outcome::Panic(panic),
                 Ok(Poll::Pending) if !is_cut(header, yields, &cx) => {
-                    header.after.turn_ends(|| header.state.is_notified()).tell();
+                    header.after.turn_ends(|| is_due(header)).tell();
                     if context::must_ask_again() {
                         let _ = header.state.notify(); // We hold `RUNNING`, so it is noted, and queues nothing.
                     }
                     watch::step_ends(header, turn);
-                    return match header.state.stop_running(header.linked.load(Acquire)) {
+                    return match header.state.stop_running(header.linked.load(Acquire), context::has_woken_itself()) {
                         Stopped::Again => Next::Again,
                         Stopped::Idle => Next::Idle,
                     };
                 }
                 // Cancelled during this poll, as something was woken: what was completed before the cancel is delivered first.
-                Ok(Poll::Pending) if std::mem::take(&mut deliver) && header.state.is_notified() => {}
+                Ok(Poll::Pending) if std::mem::take(&mut deliver) && is_due(header) => {}
                 Ok(Poll::Pending) => break Outcome::Cut,
             }
         };
@@ -242,14 +244,14 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Tur
         Next::Ended
     });
     match next {
-        Next::Idle => {}
-        // SAFETY: `stop_running` has left the queue entry to us.
-        Next::Again => unsafe { scheduler::enqueue(task, How::Again) },
+        Next::Idle => false,
+        Next::Again => true, // `stop_running` has left the queue entry to us.
         // SAFETY: the future's own token, given back once. No task is current here.
         Next::Ended => unsafe {
             if super::give_back(task) {
                 context::worker(|worker| end_outside(task, worker, worker.map(|worker| &*worker.kept)));
             }
+            false
         },
     }
 }
@@ -261,10 +263,16 @@ enum Next {
     Ended,
 }
 
+/// Whether the task, which is being polled, has been woken meanwhile.
+#[inline]
+fn is_due(header: &Header) -> bool {
+    context::has_woken_itself() || header.state.is_notified()
+}
+
 /// Whether a suspended task is to be dropped where it stands. Registers it first if it is to sleep (N3).
 /// `yields`: what `context::yields` was before the poll.
 fn is_cut(header: &Header, yields: u32, cx: &Context<'_>) -> bool {
-    let due = header.state.is_notified();
+    let due = is_due(header);
     // SAFETY: T2.
     let base = unsafe { header.base.as_ref() };
     // Acquire pairs with the release in `wake_and_unlink`. A task that has outlived a cancel is registered again.

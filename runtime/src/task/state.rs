@@ -27,6 +27,8 @@
 //! 4. The output belongs to the handle once `COMPLETE` is set while `HANDLE` is; otherwise to the completer, who drops it.
 //! 5. References are made from references (or from the right to run), so whoever has the only one is alone: nobody can change the word or
 //!    reach the task until he lets somebody, unless the task stands in a list (`task` T3). Then he needs no read-modify-write.
+//! 6. A task that wakes itself while it is polled need not say so to others, who could only say it again: it is noted on the thread
+//!    (`context`), and comes into the word with the end of the poll. So until then the holder of `RUNNING` asks for both.
 #![allow(unreachable_pub)] // The loom models use it.
 
 use crate::primitives::atomic::AtomicUsize;
@@ -133,18 +135,34 @@ impl State {
         self.0.load(Acquire) & !(RUNNING | NOTIFIED) == REFERENCE
     }
 
-    /// Ends a poll that has left the future suspended. `listed`: the task can be found without a reference.
+    /// Ends a poll that has left the future suspended. `listed`: the task can be found without a reference; `woken`: it has woken itself (rule 6).
     #[inline]
-    pub fn stop_running(&self, listed: bool) -> Stopped {
-        // Acquire and release, as below. A task that has woken itself, and nobody else refers to (rule 5).
-        if !listed && self.0.load(Acquire) == RUNNING | NOTIFIED | REFERENCE {
-            self.0.store(NOTIFIED | REFERENCE, Release);
-            return Stopped::Again;
+    pub fn stop_running(&self, listed: bool, woken: bool) -> Stopped {
+        if woken {
+            return self.stop_woken(listed);
         }
         // Release pairs with `start_running` of the next worker, which also acquires what a `notify` during this poll has released.
         let before = self.0.fetch_sub(RUNNING, Release);
         debug_assert!(before & RUNNING != 0 && before & COMPLETE == 0);
         if before & NOTIFIED == 0 { Stopped::Idle } else { Stopped::Again }
+    }
+
+    #[inline]
+    fn stop_woken(&self, listed: bool) -> Stopped {
+        // Acquire and release, as in `stop_running`.
+        let mut state = self.0.load(Acquire);
+        if !listed && state & !NOTIFIED == RUNNING | REFERENCE {
+            // Nobody else refers to it (rule 5).
+            self.0.store(NOTIFIED | REFERENCE, Release);
+            return Stopped::Again;
+        }
+        loop {
+            debug_assert!(state & RUNNING != 0 && state & COMPLETE == 0);
+            match self.0.compare_exchange_weak(state, (state | NOTIFIED) & !RUNNING, AcqRel, Acquire) {
+                Ok(_) => return Stopped::Again,
+                Err(now) => state = now,
+            }
+        }
     }
 
     /// Asks for a poll. A read-modify-write even if nothing changes, so that the next poll sees the caller's writes.
@@ -314,9 +332,9 @@ mod tests {
         assert!(!state.is_notified());
         assert_eq!(state.notify(), Notify::Nothing);
         assert_eq!(state.notify(), Notify::Nothing);
-        assert_eq!(state.stop_running(false), Stopped::Again);
+        assert_eq!(state.stop_running(false, false), Stopped::Again);
         state.start_running(false);
-        assert_eq!(state.stop_running(false), Stopped::Idle);
+        assert_eq!(state.stop_running(false, false), Stopped::Idle);
         assert_eq!(state.notify(), Notify::Enqueue);
         assert_eq!(state.notify(), Notify::Nothing);
     }
@@ -327,7 +345,7 @@ mod tests {
         assert_eq!(state.drop_handle(), HandleGoes::Entirely);
         (0..3).for_each(|_| state.add_reference());
         state.start_running(false);
-        assert_eq!(state.stop_running(false), Stopped::Idle);
+        assert_eq!(state.stop_running(false, false), Stopped::Idle);
         assert_eq!(state.notify_and_drop(), LastNotify::Enqueue);
         assert_eq!(state.notify_and_drop(), LastNotify::Nothing);
         state.start_running(false);

@@ -8,6 +8,7 @@ use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use super::state::LastNotify;
 use super::{Header, cell};
+use crate::context;
 use crate::scheduler::{self, How};
 
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop_waker);
@@ -68,8 +69,11 @@ unsafe fn wake(data: *const ()) {
 }
 
 unsafe fn wake_by_ref(data: *const ()) {
-    // SAFETY: the waker's reference keeps the header alive.
-    unsafe { (*data.cast::<Header>()).wake() };
+    let header = data.cast::<Header>();
+    if !context::wakes_itself(header) {
+        // SAFETY: the waker's reference keeps the header alive.
+        unsafe { (*header).wake() };
+    }
 }
 
 unsafe fn drop_waker(data: *const ()) {

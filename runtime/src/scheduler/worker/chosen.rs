@@ -17,6 +17,7 @@ use crate::context;
 use crate::nursery;
 use crate::primitives::atomic::Ordering::Acquire;
 use crate::scheduler::choose::{Candidate, Choose};
+use crate::scheduler::{self, How};
 use crate::task::{Header, cell};
 use crate::watch::{TaskTree, Turn};
 
@@ -86,7 +87,11 @@ impl Worker {
         let usual = self.shared.budget;
         let turn = Turn { budget: self.ask_or(|| choose.budget(usual), usual), watched: self.shared.watch.on() };
         // SAFETY: the entry that was laid out is the task's one queue entry; for the main task `main_due` stands for it.
-        unsafe { cell::run(task, turn) };
+        unsafe {
+            if cell::run(task, turn) {
+                scheduler::enqueue(task, How::Again);
+            }
+        }
     }
 
     /// Lays out what was queued since; in an order that is the same each time.
