@@ -213,6 +213,12 @@ pub(crate) fn with_node<R>(node: &Node, f: impl FnOnce() -> R) -> R {
     f()
 }
 
+/// Whether `node` is the current node. Between it and the running code there may be scopes without one.
+#[inline]
+pub(crate) fn is_node(node: &Node) -> bool {
+    CONTEXT.try_with(|context| ptr::eq(context.node.get(), node)).unwrap_or(false)
+}
+
 /// Where the running code stands, to come back to it.
 #[derive(Clone, Copy)]
 struct Scope {
@@ -224,6 +230,7 @@ struct Scope {
 struct Reset(Scope);
 
 impl Drop for Reset {
+    #[inline]
     fn drop(&mut self) {
         CONTEXT.with(|context| context.leave(self.0));
     }

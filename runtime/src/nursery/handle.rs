@@ -4,6 +4,7 @@
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -22,7 +23,8 @@ use crate::task::{Header, Task};
 ///
 /// A handle keeps no nursery open. When the body and all children have ended the nursery is closed, for good.
 pub struct Nursery<E> {
-    node: Arc<Node>,
+    /// May be lent, so it is not to be dropped but handed back (`scope::unlinked` V4).
+    node: ManuallyDrop<Arc<Node>>,
     error: PhantomData<fn(E)>,
 }
 
@@ -40,7 +42,7 @@ impl<F: fmt::Debug> std::error::Error for Closed<F> {}
 
 impl<E: Send + 'static> Nursery<E> {
     pub(super) fn new(node: Arc<Node>) -> Self {
-        Self { node, error: PhantomData }
+        Self { node: ManuallyDrop::new(node), error: PhantomData }
     }
 
     /// Starts `future` as a child, on any worker. It may run at once, in parallel with the caller.
@@ -251,7 +253,15 @@ impl<E: Send + 'static> Nursery<E> {
 
 impl<E> Clone for Nursery<E> {
     fn clone(&self) -> Self {
-        Self { node: Arc::clone(&self.node), error: PhantomData }
+        Self { node: ManuallyDrop::new(Arc::clone(&self.node)), error: PhantomData }
+    }
+}
+
+impl<E> Drop for Nursery<E> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: once, and nobody uses it after that.
+        unsafe { ManuallyDrop::take(&mut self.node) }.hand_back();
     }
 }
 

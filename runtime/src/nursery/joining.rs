@@ -61,8 +61,8 @@ where
     Fut: Future,
     Fut::Output: BodyOutput<E>,
 {
-    let opened = Opened::open_unlinked("nursery");
-    let handle = Nursery::new(Arc::clone(opened.node()));
+    let (opened, handle) = Opened::open_unlinked("nursery");
+    let handle = Nursery::new(handle);
     Joining::new(opened, || body(handle)).await
 }
 
@@ -79,14 +79,21 @@ impl Opened {
         Self { node: Some(open(operation)), reported: false }
     }
 
-    /// As `open`, for a caller that polls the body at once, with `Joining`: that has the nursery linked, or takes it back.
-    fn open_unlinked(operation: &'static str) -> Self {
+    /// As `open`, for a caller that polls the body at once, with `Joining`: that has the nursery linked, or takes it back. With it comes the reference of a handle.
+    fn open_unlinked(operation: &'static str) -> (Self, Arc<Node>) {
         // Who looks on is to see it while its body is being polled, too.
         if context::tracks() {
-            return Self::open(operation);
+            let opened = Self::open(operation);
+            let handle = Arc::clone(opened.node());
+            return (opened, handle);
         }
-        // SAFETY: as above; if it is dropped instead, that links it.
-        Self { node: Some(unsafe { open_unlinked(operation) }), reported: false }
+        // SAFETY: as above; if it is dropped instead, that links it. What is lent is paid by `take_back` or `drop`.
+        let (node, handle) = unsafe {
+            let node = open_unlinked(operation);
+            let handle = node.lend();
+            (node, handle)
+        };
+        (Self { node: Some(node), reported: false }, handle)
     }
 
     pub(super) fn node(&self) -> &Arc<Node> {
@@ -95,10 +102,11 @@ impl Opened {
 
     /// The body has ended: takes the nursery back if nobody has used it and nobody can.
     fn take_back(&mut self) -> bool {
-        if self.node().take_back() {
+        let taken = self.node().take_back();
+        if taken {
             self.node.take().into_iter().for_each(keep_spare);
         }
-        self.node.is_none()
+        taken
     }
 }
 
@@ -106,6 +114,7 @@ impl Drop for Opened {
     /// Nothing to do after an end; otherwise the future was dropped half-way, and the children are to unwind.
     fn drop(&mut self) {
         let Some(node) = &self.node else { return };
+        node.pay();
         link(node);
         if !self.reported {
             if !node.has(CLOSED) {

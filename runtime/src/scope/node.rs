@@ -46,8 +46,8 @@ use crate::contain;
 use crate::list::{Linked, Links, List};
 use crate::local::Binding;
 use crate::primitives::Mutex;
-use crate::primitives::atomic::AtomicU32;
 use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use crate::primitives::atomic::{AtomicBool, AtomicU32};
 use crate::scheduler::Shared;
 use crate::task::{Header, TaskId};
 use crate::time::Timer;
@@ -122,6 +122,8 @@ pub(crate) struct Node {
     links: Links<Node>,
     /// See N1.
     linked: Cell<bool>,
+    /// See `unlinked` V4.
+    pub(super) lent: AtomicBool,
     pub(crate) inner: Mutex<Inner>,
 }
 
@@ -266,6 +268,7 @@ impl Node {
             place: UnsafeCell::new(place),
             links: Links::new(),
             linked: Cell::new(false),
+            lent: AtomicBool::new(false),
             inner: Mutex::new(inner),
         }
     }

@@ -16,6 +16,9 @@
 //!   reference to the parent, and what the nursery needs (`nursery` J2). Nobody else writes the flags before; so the step is a store.
 //! - **V3** Nobody cancels, stops, counts in or hangs anything below an unlinked node, nor makes a weak reference to it: whoever has a handle links first. A cancel from above does not find it; so
 //!   whoever asks whether it is cancelled (`Node::is_effective`) asks its parent.
+//! - **V4** The handle that the body gets has no count of its own: it is *lent*. While `lent` is set, the references to the node are one more than its count says, and the nursery's
+//!   future, which has the node, keeps it. Whoever drops a handle, be it that one or another, uses up the loan in place of a count, if there is one (`hand_back`); and the future pays it before it
+//!   gives up its own reference (`pay`). Both do it by an exchange; but where nobody else has a handle, in the frame of V1, a store will do.
 #![allow(unsafe_code)]
 
 use std::mem::ManuallyDrop;
@@ -25,7 +28,8 @@ use std::sync::Arc;
 use super::deadline::Deadline;
 use super::node::flag::{ATTACHED, EFFECTIVE, STOPPING, UNLINKED};
 use super::node::{Inner, Node, Place};
-use crate::primitives::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::context;
+use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::primitives::atomic::fence;
 
 impl Node {
@@ -46,10 +50,52 @@ impl Node {
         self.flags.store(flags | ATTACHED | UNLINKED, Relaxed);
     }
 
+    /// One more reference, which is not counted.
+    ///
+    /// # Safety
+    ///
+    /// The caller is the frame of V1, this is the only one that is lent, and it comes back by `hand_back`. The caller pays before he gives up his own (V4).
+    pub(crate) unsafe fn lend(self: &Arc<Self>) -> Arc<Self> {
+        // Relaxed: nobody else has the node yet.
+        self.lent.store(true, Relaxed);
+        // SAFETY: passed on.
+        unsafe { Arc::from_raw(Arc::as_ptr(self)) }
+    }
+
+    /// Drops a handle's reference: a counted one, or the one that is lent.
+    #[inline]
+    pub(crate) fn hand_back(self: Arc<Self>) {
+        if self.lent.load(Relaxed) && self.uses_up_loan() {
+            std::mem::forget(self); // V4
+        }
+    }
+
+    #[inline]
+    fn uses_up_loan(self: &Arc<Self>) -> bool {
+        // We are inside the frame of V1, on its thread, and the one count is that of the future: so ours is what is lent, and no other handle is there.
+        if Arc::strong_count(self) == 1 && context::is_node(self) {
+            // Release pairs with the acquire in `take_back`.
+            self.lent.store(false, Release);
+            return true;
+        }
+        // Acquire and release: as the count would do it.
+        self.lent.swap(false, AcqRel)
+    }
+
+    /// Counts what is lent (V4). Called by the future of the nursery.
+    pub(crate) fn pay(self: &Arc<Self>) {
+        if self.lent.load(Relaxed) {
+            let counted = Arc::clone(self); // First: whoever does not find the loan takes off a count.
+            if self.lent.swap(false, AcqRel) {
+                std::mem::forget(counted);
+            }
+        }
+    }
+
     /// Takes the node out of the tree if nobody has used it and nobody can. False if it is linked, or still to be. Called by the frame of V1.
     pub(crate) fn take_back(self: &Arc<Self>) -> bool {
-        // Relaxed: it is looked at again, once nobody else can change it.
-        if self.flags.load(Relaxed) & UNLINKED == 0 || Arc::strong_count(self) != 1 {
+        // Relaxed: it is looked at again, once nobody else can change it. Acquire pairs with the release in `uses_up_loan`: who has used up the loan had counted the other handles, if there are.
+        if self.flags.load(Relaxed) & UNLINKED == 0 || self.lent.load(Acquire) || Arc::strong_count(self) != 1 {
             return false;
         }
         // Pairs with the release of whoever has dropped a reference: what he has done before is seen. There are no weak ones (V3).
@@ -104,8 +150,9 @@ impl Node {
     }
 
     /// Whether what is around an unlinked node is cancelled (V3).
-    #[cold]
+    #[inline]
     pub(super) fn is_cancelled_around(&self) -> bool {
-        self.parent().is_some_and(|parent| parent.is_effective())
+        // The parent is linked (V1).
+        self.parent().is_some_and(|parent| parent.flags.load(Acquire) & EFFECTIVE != 0)
     }
 }
