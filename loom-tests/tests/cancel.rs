@@ -110,6 +110,30 @@ fn cancel_against_a_first_use() {
     });
 }
 
+/// The handle that is lent and one that was cloned from it are dropped on two threads while the owner takes the nursery back, or pays: each reference is taken off once, whoever is first.
+#[test]
+fn a_lent_handle_is_dropped_or_paid_for() {
+    explore("cancel: a lent handle against its owner", 5, || {
+        let root = Node::root();
+        let nursery = root.unlinked_below();
+        let lent = nursery.lend();
+        let users = [lent.clone(), lent].map(|handle| thread::spawn(move || drop(handle)));
+        let back = nursery.take_back();
+        if !back {
+            nursery.link();
+            nursery.pay();
+        }
+        for user in users {
+            user.join().unwrap();
+        }
+        if !back {
+            assert_eq!(nursery.references(), 2, "its list's, and this");
+            nursery.detach();
+        }
+        assert_eq!(nursery.references(), 1);
+    });
+}
+
 /// What is around was cancelled before: at no moment does it look otherwise. And the owner takes the nursery back only if the other handle is gone, unused.
 #[test]
 fn a_nursery_is_taken_back_or_linked() {

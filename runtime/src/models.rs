@@ -84,6 +84,17 @@ impl Node {
         self.0.take_back()
     }
 
+    /// The handle that the body of a nursery gets, which is not counted; once, before anybody else has the nursery. The owner keeps it until he has taken it back or paid.
+    pub fn lend(&self) -> Handle {
+        // SAFETY: as promised by the caller of this; it comes back when it is dropped.
+        Handle(ManuallyDrop::new(unsafe { self.0.lend() }))
+    }
+
+    /// The owner counts what he has lent.
+    pub fn pay(&self) {
+        self.0.pay();
+    }
+
     /// Cancels the scope.
     pub fn cancel(&self) {
         self.0.cancel(CancelReason::of(CancelSource::Explicit));
@@ -177,6 +188,22 @@ impl Node {
     /// How many references to the node there are: its handles, its children, and the parent's list.
     pub fn references(&self) -> usize {
         Arc::strong_count(&self.0)
+    }
+}
+
+/// A handle of a nursery.
+pub struct Handle(ManuallyDrop<Arc<scope::Node>>);
+
+impl Clone for Handle {
+    fn clone(&self) -> Self {
+        Self(ManuallyDrop::new(Arc::clone(&self.0)))
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // SAFETY: once, and nobody uses it after that.
+        unsafe { ManuallyDrop::take(&mut self.0) }.hand_back();
     }
 }
 
