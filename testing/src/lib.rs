@@ -9,6 +9,7 @@
 //! - [`Harness`]: what `#[trioxide::test]` is, with its [`Fixture`]s.
 //! - [`network`]: hosts, links and faults behind the sockets that the program uses anyhow.
 //! - [`stream`]: streams in memory, and suites that check streams.
+//! - [`OutOfWork`]: a plain thread acts when the run waits for it.
 //! - [`on_each`], [`on_each_with_clock`]: the same test on one worker, on two, on more than there are cores.
 //! - [`CountDrops`], [`pending_once`]: what tests of cancellation need all the time.
 //!
@@ -30,6 +31,7 @@ mod cut;
 mod drops;
 mod harness;
 pub mod network;
+mod out_of_work;
 mod real;
 mod sequencer;
 pub mod simulate;
@@ -43,6 +45,7 @@ pub use drops::{CountDrops, DropGuard};
 #[doc(hidden)]
 pub use harness::with_fixture;
 pub use harness::{Bench, Fixture, Harness, Outcome, Seeded, Workers};
+pub use out_of_work::OutOfWork;
 pub use real::cancel_everywhere_real;
 pub use sequencer::{Sequencer, Turn};
 pub use simulate::{CancelSweep, Schedule, Simulated, Simulation, Sweep, cancel_everywhere, simulate, sweep};

@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 use trioxide_runtime::{Clock, Runtime, fail_after, move_on_after, now, nursery, sleep};
-use trioxide_testing::{MockClock, on_each_with_clock};
+use trioxide_testing::{MockClock, OutOfWork, on_each_with_clock};
 
 const WORKERS: &[usize] = &[1, 2, 8];
 
@@ -157,11 +157,9 @@ fn deadlines_are_met_exactly() {
 #[test]
 fn does_not_jump_while_a_blocking_call_runs() {
     on_each_with_clock(WORKERS, async |clock| {
-        let during = clock.clone();
+        let (during, main) = (clock.clone(), OutOfWork::new());
         let blocking = trioxide_runtime::blocking(move || {
-            for _ in 0..100 {
-                thread::yield_now();
-            }
+            main.wait();
             during.elapsed()
         });
         let elapsed = move_on_after(seconds(5), blocking).await;

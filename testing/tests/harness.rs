@@ -9,14 +9,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
 use std::time::Duration;
 
 use trioxide_runtime::{
     AnyError, Nursery, checkpoint, current_task, finally, move_on_after, shield, sleep, sleep_forever, task_tree,
 };
 use trioxide_testing::simulate::is_simulated;
-use trioxide_testing::{Bench, Fixture, Harness, MockClock, wait_all_tasks_blocked, with_fixture};
+use trioxide_testing::{Bench, Fixture, Harness, MockClock, OutOfWork, wait_all_tasks_blocked, with_fixture};
 
 const ALL: [usize; 3] = [1, 2, 8];
 /// Long over when anybody looks.
@@ -92,17 +91,12 @@ fn a_run_with_a_mock_clock_fails_in_a_deadlock_and_shows_what_waits() {
 fn a_deadlock_is_none_if_that_is_switched_off() {
     Harness::new().workers(ALL).clock(MockClock::autojump).fail_on_deadlock(false).run(async |_| {
         let event = std::sync::Arc::new(trioxide_sync::Event::new());
-        let (waits, starts) = mpsc::channel();
-        let set = event.clone();
+        wait_all_tasks_blocked(Duration::ZERO).await;
+        let (set, main) = (event.clone(), OutOfWork::new());
         let thread = std::thread::spawn(move || {
-            starts.recv().unwrap();
-            for _ in 0..100 {
-                std::thread::yield_now();
-            }
+            main.wait();
             set.set();
         });
-        wait_all_tasks_blocked(Duration::ZERO).await;
-        waits.send(()).unwrap();
         event.wait().await;
         thread.join().unwrap();
     });

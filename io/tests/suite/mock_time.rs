@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use trioxide_io::UnixStream;
 use trioxide_runtime::{Nursery, fail_after, nursery, sleep};
-use trioxide_testing::{on_each_with_clock, wait_all_tasks_blocked};
+use trioxide_testing::{OutOfWork, on_each_with_clock, wait_all_tasks_blocked};
 
 #[test]
 fn a_round_trip_takes_no_virtual_time() {
@@ -44,10 +44,9 @@ fn a_socket_is_no_deadlock_until_it_is_closed() {
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             runtime.run(async {
                 let (near, far) = UnixStream::pair().unwrap();
+                let main = OutOfWork::new();
                 let outside = std::thread::spawn(move || {
-                    for _ in 0..100 {
-                        std::thread::yield_now();
-                    }
+                    main.wait();
                     drop(far);
                 });
                 assert_eq!(near.read(&mut [0]).await.unwrap(), 0);

@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Poll, Waker};
 
 use futures_util::FutureExt;
@@ -76,6 +76,33 @@ impl Count {
 
     pub(crate) fn down(&self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Threads that are inside at once: who comes waits there until so many have been, once.
+pub(crate) struct Crowd {
+    full: usize,
+    /// How many are inside, and the most that were.
+    inside: Mutex<(usize, usize)>,
+    changed: Condvar,
+}
+
+impl Crowd {
+    pub(crate) fn of(full: usize) -> Self {
+        Self { full, inside: Mutex::default(), changed: Condvar::new() }
+    }
+
+    pub(crate) fn visit(&self) {
+        let mut inside = self.inside.lock().unwrap();
+        inside.0 += 1;
+        inside.1 = inside.1.max(inside.0);
+        self.changed.notify_all();
+        inside = self.changed.wait_while(inside, |inside| inside.1 < self.full).unwrap();
+        inside.0 -= 1;
+    }
+
+    pub(crate) fn most(&self) -> usize {
+        self.inside.lock().unwrap().1
     }
 }
 

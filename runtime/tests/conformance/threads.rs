@@ -12,7 +12,7 @@ use trioxide_runtime::{
 };
 use trioxide_testing::on_each;
 
-use crate::common::{ALL, Flag, Never, PanicOnDrop, a_while, blow, panic_in, panic_of, until};
+use crate::common::{ALL, Crowd, Flag, Never, PanicOnDrop, a_while, blow, panic_in, panic_of, until};
 
 #[test]
 fn c170_value_and_error_come_back_from_another_thread() {
@@ -208,25 +208,19 @@ fn c179_the_limiter_limits_threads_that_really_run() {
     on_each(ALL, async || {
         for abandon in [false, true] {
             let limiter = Arc::new(CapacityLimiter::new(3));
-            let (running, most, done) =
-                (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+            let (crowd, done) = (Arc::new(Crowd::of(3)), Arc::new(AtomicUsize::new(0)));
             nursery(async |n: Nursery<Never>| {
                 for number in 0..30 {
                     let mut call = Blocking::new().limiter(&limiter);
                     if abandon {
                         call = call.abandon_on_cancel();
                     }
-                    let (running, most, done) = (Arc::clone(&running), Arc::clone(&most), Arc::clone(&done));
+                    let (crowd, done) = (Arc::clone(&crowd), Arc::clone(&done));
                     let scope = CancelScope::new();
                     let handle = scope.handle();
                     n.spawn(async move {
                         let call = call.run(move || {
-                            let now = running.fetch_add(1, Ordering::SeqCst) + 1;
-                            most.fetch_max(now, Ordering::SeqCst);
-                            for _ in 0..100 {
-                                thread::yield_now();
-                            }
-                            running.fetch_sub(1, Ordering::SeqCst);
+                            crowd.visit();
                             done.fetch_add(1, Ordering::SeqCst);
                         });
                         let _ = scope.run(call).await;
@@ -241,7 +235,7 @@ fn c179_the_limiter_limits_threads_that_really_run() {
             })
             .await;
             until(|| limiter.statistics().borrowed == 0).await;
-            assert!(most.load(Ordering::SeqCst) <= 3);
+            assert_eq!(crowd.most(), 3);
             assert!(done.load(Ordering::SeqCst) >= 20);
         }
     });

@@ -456,7 +456,7 @@ fn no_job_is_left_while_threads_come_and_go() {
                             for call in 0..20 {
                                 let spins = (task * 31 + call * 17) % 97;
                                 let one = blocking(move || {
-                                    (0..spins * 20).for_each(|_| std::hint::spin_loop());
+                                    (0..spins * 20).for_each(|_| std::hint::spin_loop()); // retry: none, calls take different times
                                     1
                                 });
                                 sum.fetch_add(one.await, Ordering::Relaxed);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use trioxide_runtime::{
     Builder, CancelScope, Nursery, Portal, RunToken, Runtime, blocking, finally, nursery, sleep, sleep_forever,
 };
-use trioxide_testing::MockClock;
+use trioxide_testing::{MockClock, OutOfWork};
 
 use crate::common::{ALL, Count, Flag, Gate, Never, panic_in};
 
@@ -68,10 +68,9 @@ fn a_blocking_call_is_no_deadlock() {
         let inside = gate.clone();
         failing(workers).build().unwrap().run(nursery(async |n: Nursery<Never>| {
             n.spawn(async move {
+                let caller = OutOfWork::new();
                 blocking(move || {
-                    for _ in 0..100 {
-                        std::thread::yield_now();
-                    }
+                    caller.wait();
                     inside.open();
                 })
                 .await;
@@ -88,11 +87,9 @@ fn who_has_the_token_may_wake_and_when_it_is_gone_nobody() {
         let runtime = failing(workers).build().unwrap();
         let text = panic_in(|| {
             runtime.run(async {
-                let (token, inside) = (RunToken::current(), gate.clone());
+                let (token, inside, main) = (RunToken::current(), gate.clone(), OutOfWork::new());
                 let thread = std::thread::spawn(move || {
-                    for _ in 0..100 {
-                        std::thread::yield_now();
-                    }
+                    main.wait();
                     token.run_sync_soon(move || inside.open()).unwrap();
                 });
                 gate.pass().await;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use crate::common::{ALL, Flag, Gate, Never, SetOnDrop, a_while, blow, hold, panic_in, panic_of, until};
+use crate::common::{ALL, Crowd, Flag, Gate, Never, SetOnDrop, a_while, blow, hold, panic_in, panic_of, until};
 use futures_util::future::join_all;
 use futures_util::poll;
 use trioxide_runtime::{Runtime, blocking, checkpoint, nursery, shield, sleep, sleep_forever};
@@ -240,20 +240,18 @@ fn blocking_gives_the_value_and_does_not_block_the_worker() {
 fn a_thousand_blocking_calls_share_the_threads_that_are_allowed() {
     for &workers in ALL {
         let runtime = Runtime::builder().workers(workers).max_blocking_threads(4).build().unwrap();
-        let (at_once, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let crowd = Arc::new(Crowd::of(4));
         runtime.run(async {
             let calls = (0..1000).map(|at| {
-                let (at_once, most) = (at_once.clone(), most.clone());
+                let crowd = crowd.clone();
                 blocking(move || {
-                    most.fetch_max(at_once.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                    std::thread::yield_now();
-                    at_once.fetch_sub(1, Ordering::SeqCst);
+                    crowd.visit();
                     at
                 })
             });
             assert_eq!(join_all(calls).await, (0..1000).collect::<Vec<_>>());
         });
-        assert!((1..=4).contains(&most.load(Ordering::SeqCst)));
+        assert_eq!(crowd.most(), 4);
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::poll;
 use trioxide_runtime::{CancelScope, blocking, checkpoint, nursery, sleep, sleep_forever};
 use trioxide_sync::Event;
-use trioxide_testing::{MockClock, on_each, on_each_with_clock, pending_once, wait_all_tasks_blocked};
+use trioxide_testing::{MockClock, OutOfWork, on_each, on_each_with_clock, pending_once, wait_all_tasks_blocked};
 
 use crate::common::{ALL, Log, seconds, with_clock};
 
@@ -89,11 +89,9 @@ fn c111_it_waits_for_a_call_on_the_thread_pool() {
             let busy = log.clone();
             n.spawn(async move {
                 for _ in 0..3 {
-                    let busy = busy.clone();
+                    let (busy, caller) = (busy.clone(), OutOfWork::new());
                     blocking(move || {
-                        for _ in 0..100 {
-                            std::thread::yield_now();
-                        }
+                        caller.wait();
                         busy.note("called");
                     })
                     .await;
