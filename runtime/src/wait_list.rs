@@ -112,7 +112,7 @@ impl<'a, G, P, const N: usize> Quiet<'a, G, P, N> {
     /// The lock stays held all along.
     #[inline]
     pub fn into_locked(self) -> Locked<'a, G, P, N> {
-        Locked { inner: self.inner, lot: self.lot, outgoing: Outgoing { wake: None, drop: None } }
+        Locked { inner: self.inner, lot: self.lot, outgoing: Outgoing { wake: None, renewed: None, withdrawn: None } }
     }
 }
 
@@ -124,10 +124,11 @@ pub struct Locked<'a, G, P, const N: usize> {
     outgoing: Outgoing,
 }
 
-/// Wakers on their way out of the lock: one to be called, and one to be dropped.
+/// Wakers on their way out of the lock: one to be called, and two to be dropped, as a waiter may be renewed and withdrawn under one locking. One of each: a second would drop the first under the lock.
 struct Outgoing {
     wake: Option<Waker>,
-    drop: Option<Waker>,
+    renewed: Option<Waker>,
+    withdrawn: Option<Waker>,
 }
 
 impl Drop for Outgoing {
@@ -393,6 +394,10 @@ impl<'a, G, P: Default, const N: usize> Waiter<'a, G, P, N> {
     }
 
     /// Gives `f` the payload and has `waker` woken from now on, if it waits.
+    ///
+    /// # Panics
+    ///
+    /// If `locked` is another lot, or a waker was replaced under it already.
     pub fn renew<R>(
         self: Pin<&mut Self>,
         locked: &mut Locked<'_, G, P, N>,
@@ -410,7 +415,10 @@ impl<'a, G, P: Default, const N: usize> Waiter<'a, G, P, N> {
                 (f(&mut fields.payload), replaced)
             })
         };
-        locked.outgoing.drop = replaced;
+        if replaced.is_some() {
+            assert!(locked.outgoing.renewed.is_none(), "one renewal per locking");
+            locked.outgoing.renewed = replaced;
+        }
         Some(result)
     }
 
@@ -432,6 +440,10 @@ impl<'a, G, P: Default, const N: usize> Waiter<'a, G, P, N> {
     }
 
     /// Stops waiting under the lock; the payload, if it did wait. If it was notified, nothing happens: [`poll`](Self::poll) or [`leave`](Self::leave) takes the result.
+    ///
+    /// # Panics
+    ///
+    /// If `locked` is another lot, or one with a waker was withdrawn under it already.
     pub fn withdraw_from(self: Pin<&mut Self>, locked: &mut Locked<'_, G, P, N>) -> Option<P> {
         let queue = self.queue(locked)?;
         // SAFETY: a waiting node is in that queue of its own lot, which is locked (W1, W5), and its fields are under that lock (W3).
@@ -440,7 +452,10 @@ impl<'a, G, P: Default, const N: usize> Waiter<'a, G, P, N> {
             with_fields(NonNull::from(&self.node), |fields| (std::mem::take(&mut fields.payload), fields.waker.take()))
         };
         self.node.state.store(OUTSIDE, Ordering::Relaxed);
-        locked.outgoing.drop = waker;
+        if waker.is_some() {
+            assert!(locked.outgoing.withdrawn.is_none(), "one withdrawal per locking");
+            locked.outgoing.withdrawn = waker;
+        }
         Some(payload)
     }
 

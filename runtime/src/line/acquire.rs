@@ -177,13 +177,17 @@ impl Permits {
                 });
                 let number = number.expect("it waits, and the lock is held");
                 let is_first = locked.front(LINE).is_none_or(|first| first.number > number);
-                if is_first && take(&mut locked, want) {
-                    waiter.withdraw_from(&mut locked);
+                let outcome = if is_first && take(&mut locked, want) {
+                    who = waiter.withdraw_from(&mut locked).expect("it waits").who;
                     self.settle(&mut locked);
-                    return Poll::Ready(Ok(()));
-                }
-                waiter.move_before(&mut locked, LINE, |ask| ask.number > number);
-                Poll::Pending
+                    Poll::Ready(Ok(()))
+                } else {
+                    waiter.move_before(&mut locked, LINE, |ask| ask.number > number);
+                    Poll::Pending
+                };
+                drop(locked);
+                drop(who); // Not under the lock: with it may go a task.
+                outcome
             }
             Some(_) => {
                 let replaced = waiter.renew(&mut locked, cx.waker(), |ask| {

@@ -214,6 +214,35 @@ fn an_offer_moves_the_first_and_can_be_taken_back() {
     assert_eq!((waiters[0].queue(&f.lot.lock()), f.woken()), (None, 4));
 }
 
+/// Both wakers leave with the lock: dropped under it, the probes would hang.
+#[test]
+fn a_waiter_is_renewed_and_withdrawn_under_one_locking() {
+    let f = Fixture::new();
+    let mut waiter = pin!(Waiter::new(&f.lot));
+    f.enter(waiter.as_mut(), 0, 1);
+    {
+        let mut locked = f.lot.lock();
+        let last = f.waker();
+        assert_eq!(waiter.as_mut().renew(&mut locked, &last, |payload| std::mem::replace(payload, 2)), Some(1));
+        assert_eq!(waiter.as_mut().withdraw_from(&mut locked), Some(2));
+        drop(locked);
+        drop(last);
+    }
+    assert_eq!((waiter.has_entered(), f.waiting(), f.woken()), (false, [0, 0], 0));
+}
+
+#[test]
+#[should_panic(expected = "one withdrawal per locking")]
+fn refuses_to_drop_a_waker_under_the_lock() {
+    let f = Fixture::new();
+    let (mut a, mut b) = (pin!(Waiter::new(&f.lot)), pin!(Waiter::new(&f.lot)));
+    a.as_mut().enter(&mut f.lot.lock(), 0, 1, Waker::noop());
+    b.as_mut().enter(&mut f.lot.lock(), 0, 2, Waker::noop());
+    let mut locked = f.lot.lock();
+    a.as_mut().withdraw_from(&mut locked);
+    b.as_mut().withdraw_from(&mut locked);
+}
+
 #[test]
 fn one_is_relocated_by_its_payload_and_withdrawn_under_the_lock() {
     let f = Fixture::new();

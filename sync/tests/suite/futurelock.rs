@@ -1,13 +1,13 @@
 //! A future that nobody polls holds nobody up (*futurelock*). The first test is the program of Oxide's RFD 609.
 
 use crate::common::WORKERS;
-use futures_util::future::{Either, FutureExt, join_all, select};
+use futures_util::future::{BoxFuture, Either, FutureExt, join_all, select};
 use futures_util::poll;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 use trioxide_runtime::{checkpoint, nursery, sleep};
 use trioxide_sync::{Borrower, CapacityLimiter, Event, Mutex, RwLock, Semaphore, channel};
@@ -328,4 +328,64 @@ fn a_lock_for_readers_passes_over_an_unpolled_writer() {
         *writer.await.unwrap() = 2;
         assert_eq!(*lock.read().await.unwrap(), 2);
     });
+}
+
+/// A waker that asks for the lock when it is dropped: under the lock of the line it would hang.
+struct AsksWhenDropped(Arc<Mutex<()>>);
+
+impl Wake for AsksWhenDropped {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for AsksWhenDropped {
+    fn drop(&mut self) {
+        let _ = self.0.statistics();
+    }
+}
+
+/// Wherever a wait stands (in line, handed the lock, passed over, passed over with the lock free), polling it again and dropping it drop no waker under the lock of the line.
+#[test]
+fn wakers_are_not_dropped_under_the_lock_of_the_line() {
+    on_each(WORKERS, async || {
+        let lock = Arc::new(Mutex::new(()));
+        let foreign = || Waker::from(Arc::new(AsksWhenDropped(Arc::clone(&lock))));
+        let poll = |wait: &mut BoxFuture<'static, _>| wait.as_mut().poll(&mut Context::from_waker(&foreign()));
+        for (stands, polled_again) in [Stands::InLine, Stands::Handed, Stands::PassedOver, Stands::PassedOverAndFree]
+            .into_iter()
+            .flat_map(|stands| (0..3).map(move |polls| (stands, polls)))
+        {
+            let mut guard = Some(lock.clone().lock_owned().await.unwrap());
+            let mut wait = lock.clone().lock_owned().boxed();
+            assert!(poll(&mut wait).is_pending());
+            if stands != Stands::InLine {
+                drop(guard.take());
+            }
+            if matches!(stands, Stands::PassedOver | Stands::PassedOverAndFree) {
+                guard = Some(lock.clone().lock_owned().await.unwrap());
+            }
+            if stands == Stands::PassedOverAndFree {
+                drop(guard.take());
+            }
+            for _ in 0..polled_again {
+                match (poll(&mut wait), &guard) {
+                    (Poll::Ready(taken), None) => {
+                        guard = Some(taken.unwrap());
+                        break;
+                    }
+                    (polled, guard) => assert_eq!((polled.is_pending(), guard.is_some()), (true, true), "{stands:?}"),
+                }
+            }
+            drop((wait, guard));
+            assert!(lock.try_lock().is_ok(), "{stands:?}");
+        }
+    });
+}
+
+/// For the test above.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Stands {
+    InLine,
+    Handed,
+    PassedOver,
+    PassedOverAndFree,
 }
