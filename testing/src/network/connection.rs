@@ -219,32 +219,35 @@ impl World {
         Ok(count)
     }
 
-    /// What a storm leaves of a call for so many bytes. It is said again, a little later, that the call is worth trying.
-    pub(super) fn in_storm(&mut self, id: ConnectionId, at: End, asked: usize) -> io::Result<usize> {
+    /// Makes a call for so many bytes, or what a storm leaves of it. Of a call that was put off, or has gone through in part, it is said again, a little later, that it is worth trying.
+    pub(super) fn in_storm(
+        &mut self,
+        (id, at): (ConnectionId, End),
+        asked: usize,
+        call: impl FnOnce(&mut Self, usize) -> io::Result<usize>,
+    ) -> io::Result<usize> {
         let storm = match self.connections.get(&id) {
             Some(connection) => self.hosts[connection.ends[at.index()].host.0].storm,
-            None => return Ok(asked),
+            None => return call(self, asked),
         };
         if self.chance.happens(storm.interrupted) {
             self.statistics.interrupted += 1;
             return Err(io::ErrorKind::Interrupted.into());
         }
-        let blocks = self.chance.happens(storm.would_block);
-        let is_partial = !blocks && asked > 1 && self.chance.happens(storm.partial);
-        if blocks || is_partial {
+        if self.chance.happens(storm.would_block) {
+            self.statistics.blocked += 1;
             self.at(self.now(), Event::Again(id, at));
+            return Err(io::ErrorKind::WouldBlock.into());
         }
-        match (blocks, is_partial) {
-            (true, _) => {
-                self.statistics.blocked += 1;
-                Err(io::ErrorKind::WouldBlock.into())
-            }
-            (_, true) => {
-                self.statistics.partial += 1;
-                Ok(self.chance.part_of(asked - 1))
-            }
-            _ => Ok(asked),
+        if asked <= 1 || !self.chance.happens(storm.partial) {
+            return call(self, asked);
         }
+        let part = self.chance.part_of(asked - 1);
+        let count = call(self, part)?;
+        // Not if nothing can be done: who tries then waits for what makes it worth trying, and would try for ever at this same time.
+        self.statistics.partial += 1;
+        self.at(self.now(), Event::Again(id, at));
+        Ok(count)
     }
 
     pub(super) fn say_again(&mut self, id: ConnectionId, end: End) {

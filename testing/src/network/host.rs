@@ -154,7 +154,13 @@ impl Host {
     /// From now on the calls of this host's connections are interrupted, put off and cut short, so often.
     ///
     /// Nothing of that may be seen above: it is for tests of what makes such calls.
+    ///
+    /// # Panics
+    ///
+    /// If a part of `storm` is no probability, or one of those calls would never go through: see [`Storm`].
+    #[track_caller]
     pub fn set_storm(&self, storm: Storm) {
+        storm.check();
         self.shared.with(|world| world.state(self.id).storm = storm);
     }
 

@@ -115,15 +115,34 @@ impl Default for Link {
     }
 }
 
-/// What the calls of a host's connections suffer: see [`Host::set_storm`](super::Host::set_storm). Probabilities, from 0 to 1.
+/// What the calls of a host's connections suffer: see [`Host::set_storm`](super::Host::set_storm). Probabilities, from 0; `partial` up to 1, the others below it: a call that is always interrupted, or always put
+/// off, is tried again for ever, and no time passes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Storm {
     /// How many calls are interrupted by a signal (`EINTR`), and have done nothing.
     pub interrupted: f64,
     /// How many say that nothing can be done now (`EAGAIN`), though it could; it is said soon after that it can.
     pub would_block: f64,
-    /// How many go through in part.
+    /// How many of the others go through in part: of several bytes at least one, and not all.
     pub partial: f64,
+}
+
+impl Storm {
+    #[track_caller]
+    pub(super) fn check(self) {
+        for (name, probability) in [("interrupted", self.interrupted), ("would_block", self.would_block)] {
+            assert!(
+                (0.0..1.0).contains(&probability),
+                "trioxide: `Storm::{name}` of {probability}: it is the part of the calls that do nothing and are tried again, so it is from 0 to below 1 (at 1 none would ever go through); for calls that never do, \
+                use `Network::cut`"
+            );
+        }
+        assert!(
+            (0.0..=1.0).contains(&self.partial),
+            "trioxide: `Storm::partial` of {}: it is from 0 to 1",
+            self.partial
+        );
+    }
 }
 
 /// A link in use.

@@ -154,15 +154,15 @@ impl StreamSocket for Stream {
 
     fn receive(&self, buf: &mut [u8], peek: bool) -> io::Result<usize> {
         self.descriptor.shared.with(|world| {
-            let count = world.in_storm(self.id, self.end, buf.len())?;
-            world.receive(self.id, self.end, &mut buf[..count], peek)
+            world.in_storm((self.id, self.end), buf.len(), |world, count| {
+                world.receive(self.id, self.end, &mut buf[..count], peek)
+            })
         })
     }
 
     fn send(&self, buf: &[u8]) -> io::Result<usize> {
         self.descriptor.shared.with(|world| {
-            let count = world.in_storm(self.id, self.end, buf.len())?;
-            world.send(self.id, self.end, &buf[..count])
+            world.in_storm((self.id, self.end), buf.len(), |world, count| world.send(self.id, self.end, &buf[..count]))
         })
     }
 
