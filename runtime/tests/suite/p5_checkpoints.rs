@@ -104,6 +104,59 @@ fn the_budget_is_that_of_the_builder() {
     }
 }
 
+/// A leaf that keeps nothing in mind: it passes its checkpoint in each poll. `ready` once it has been polled past that so often.
+async fn stateless(passes: usize) {
+    let mut passed = 0;
+    std::future::poll_fn(|cx| {
+        std::task::ready!(lowlevel::poll_checkpoint(cx, "a stateless leaf of this test"));
+        passed += 1;
+        if passed == passes {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// With a budget for one operation each poll, the first of two leaves must not take it every time.
+#[test]
+fn two_stateless_leaves_share_a_budget_of_one() {
+    for &workers in ALL {
+        let runtime = Runtime::builder().workers(workers).budget(1).build().unwrap();
+        runtime.run(async {
+            trioxide_runtime::join!(stateless(3), stateless(3));
+            // The first never ends by itself.
+            assert_eq!(
+                trioxide_runtime::race!(
+                    async {
+                        stateless(usize::MAX).await;
+                        1
+                    },
+                    async {
+                        stateless(3).await;
+                        2
+                    }
+                ),
+                2
+            );
+            assert_eq!(
+                trioxide_runtime::race!(
+                    async {
+                        stateless(3).await;
+                        1
+                    },
+                    async {
+                        stateless(usize::MAX).await;
+                        2
+                    }
+                ),
+                1
+            );
+        });
+    }
+}
+
 #[test]
 fn nested_scopes_share_the_budget_of_their_task() {
     let runtime = Runtime::builder().workers(1).budget(10).build().unwrap();

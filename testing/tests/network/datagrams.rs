@@ -1,9 +1,10 @@
 //! Datagrams: carried, lost, doubled, overtaken, to nobody. In virtual time.
 
+use std::convert::Infallible;
 use std::io::ErrorKind;
 
 use trioxide_io::UdpSocket;
-use trioxide_runtime::{move_on_after, now, sleep};
+use trioxide_runtime::{Nursery, move_on_after, now, nursery, sleep};
 use trioxide_testing::network::{Link, Network};
 
 use crate::common::{counted, milliseconds, on_networks, seconds};
@@ -72,6 +73,54 @@ fn some_are_lost_some_doubled_some_overtaken() {
         assert_eq!(arrived, all);
     });
     assert!((5..40).contains(&overtaking.reordered));
+}
+
+/// Four senders at once, as fast as they can, over links that lose, double, delay and hold back: each datagram arrives whole, at most twice, and the counts add up, whatever the number of workers.
+#[test]
+fn under_load_datagrams_overtake_each_other_and_the_counts_add_up() {
+    const SENDERS: usize = 4;
+    const EACH: u64 = 500;
+    on_networks(async |network| {
+        let link = Link::new().latency(milliseconds(20)).jitter(milliseconds(20)).bandwidth(1_000_000);
+        network.set_default_link(link.loss(0.05).duplication(0.1).reordering(0.3));
+        let receiver = socket(&network, "b").await;
+        let to = (network.host("b").address(), 9).into();
+        let mut arrived = vec![Vec::new(); SENDERS];
+        nursery(async |n: Nursery<Infallible>| {
+            for sender in 0..SENDERS {
+                let socket = socket(&network, &format!("sender {sender}")).await;
+                n.spawn(async move {
+                    for number in 0..EACH {
+                        let mut datagram = [sender as u8; 100];
+                        datagram[..8].copy_from_slice(&number.to_le_bytes());
+                        assert_eq!(socket.send_to(&datagram, to).await.unwrap(), 100);
+                    }
+                });
+            }
+            let mut buf = [0; 200];
+            while let Some(received) = move_on_after(seconds(10), receiver.recv_from(&mut buf)).await {
+                let (count, from) = received.unwrap();
+                let sender = usize::from(buf[99]);
+                assert_eq!((count, from.ip()), (100, network.host(&format!("sender {sender}")).address()));
+                assert!(buf[8..100].iter().all(|byte| usize::from(*byte) == sender), "it is whole");
+                arrived[sender].push(u64::from_le_bytes(buf[..8].try_into().unwrap()));
+            }
+        })
+        .await;
+        for arrived in &mut arrived {
+            assert!(!arrived.is_sorted(), "some were overtaken");
+            arrived.sort_unstable();
+            assert!(arrived.windows(3).all(|three| three[0] < three[2]), "at most twice");
+            assert!(arrived.iter().all(|number| *number < EACH));
+        }
+        let statistics = network.statistics();
+        let came: usize = arrived.iter().map(Vec::len).sum();
+        assert_eq!(statistics.datagrams, came as u64);
+        assert_eq!(statistics.datagrams, SENDERS as u64 * EACH - statistics.lost + statistics.duplicated);
+        let often =
+            [statistics.lost, statistics.duplicated, statistics.reordered, statistics.delayed, statistics.throttled];
+        assert!(often.iter().all(|count| *count >= 50), "{statistics:?}");
+    });
 }
 
 #[test]
