@@ -42,10 +42,11 @@ where
 {
     let mut way = Way::new();
     poll_fn(|cx| {
-        ready!(lowlevel::poll_checkpoint(cx, "copy"));
-        ready!(way.poll_copy(cx, Pin::new(&mut reader), Pin::new(&mut writer)))?;
-        ready!(Pin::new(&mut writer).poll_flush(cx))?;
-        Poll::Ready(Ok(way.copied))
+        lowlevel::poll_stateless(cx, "copy", |cx| {
+            ready!(way.poll_copy(cx, Pin::new(&mut reader), Pin::new(&mut writer)))?;
+            ready!(Pin::new(&mut writer).poll_flush(cx))?;
+            Poll::Ready(Ok(way.copied))
+        })
     })
     .await
 }
@@ -78,15 +79,24 @@ where
     B: AsyncRead + AsyncWrite + Unpin,
 {
     let (mut there, mut back) = (Way::new(), Way::new());
+    let mut back_first = true;
     poll_fn(|cx| {
-        ready!(lowlevel::poll_checkpoint(cx, "copy_bidirectional"));
-        let (mut one, mut other) = (Pin::new(&mut one), Pin::new(&mut other));
-        let first = there.poll_all(cx, one.as_mut(), other.as_mut())?;
-        let second = back.poll_all(cx, other.as_mut(), one.as_mut())?;
-        match (first, second) {
-            (Poll::Ready(()), Poll::Ready(())) => Poll::Ready(Ok((there.copied, back.copied))),
-            _ => Poll::Pending,
-        }
+        // In turns: the one that goes first may go on until the budget is used up.
+        back_first = !back_first;
+        lowlevel::poll_stateless(cx, "copy_bidirectional", |cx| {
+            let (mut one, mut other) = (Pin::new(&mut one), Pin::new(&mut other));
+            let mut polled = [Poll::Pending; 2];
+            for goes_back in [back_first, !back_first] {
+                polled[usize::from(goes_back)] = match goes_back {
+                    false => there.poll_all(cx, one.as_mut(), other.as_mut())?,
+                    true => back.poll_all(cx, other.as_mut(), one.as_mut())?,
+                };
+            }
+            match polled {
+                [Poll::Ready(()), Poll::Ready(())] => Poll::Ready(Ok((there.copied, back.copied))),
+                _ => Poll::Pending,
+            }
+        })
     })
     .await
 }

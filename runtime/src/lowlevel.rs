@@ -1,6 +1,6 @@
 //! For those who write leaf operations and drivers: the sync and io crates, and yours.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 #[doc(hidden)]
 pub use crate::scheduler::choose::{Candidate, Choose};
@@ -30,7 +30,7 @@ pub mod line {
 /// Otherwise it takes one unit of the budget and is `Ready`.
 ///
 /// A leaf that keeps a state between polls asks at its first poll only: later it delivers what was completed, or stays `Pending`. A stateless poll
-/// function asks each time, before it tries the operation.
+/// function asks each time, before it tries the operation: [`poll_stateless`] does, and takes the unit of one only that is done.
 ///
 /// # Panics
 ///
@@ -38,6 +38,34 @@ pub mod line {
 #[inline]
 pub fn poll_checkpoint(cx: &mut Context<'_>, operation: &'static str) -> Poll<()> {
     context::poll_checkpoint(cx, operation)
+}
+
+/// The gate of a leaf that keeps no state between its polls, and so asks at each: `poll`, past [`poll_checkpoint`]. It takes a unit of the budget if `poll` is ready, and none if it stays pending: or else a
+/// combinator that polls many in a fixed order would have the first ones use up the budget each time, and never get to the last. `poll` may poll leaves in its turn, which take their own.
+///
+/// # Panics
+///
+/// As [`poll_checkpoint`], and whatever `poll` panics with.
+#[inline]
+pub fn poll_stateless<R>(
+    cx: &mut Context<'_>,
+    operation: &'static str,
+    poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
+) -> Poll<R> {
+    ready!(context::poll_checkpoint(cx, operation));
+    context::give_back_unit();
+    let polled = poll(cx);
+    if polled.is_ready() {
+        context::take_unit();
+    }
+    polled
+}
+
+/// A leaf that has passed [`poll_checkpoint`] stays pending, and asks again at its next poll: as [`poll_stateless`] has it.
+#[doc(hidden)]
+#[cold]
+pub fn stays_pending() {
+    context::give_back_unit();
 }
 
 /// The operation of the library that the running task has begun last, if the runtime [notes](crate::Builder::track_tasks) that.

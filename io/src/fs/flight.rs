@@ -54,9 +54,12 @@ impl Flight {
 
     /// Ready when nothing is under way. An error of a read that nobody has fetched comes out here.
     fn poll_landed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(lowlevel::poll_checkpoint(cx, "File"));
-        if let Some(operation) = &mut self.operation {
-            let landed = ready!(operation.get_mut().as_mut().poll(cx));
+        let operation = &mut self.operation;
+        let landed = lowlevel::poll_stateless(cx, "File", |cx| match operation {
+            Some(operation) => operation.get_mut().as_mut().poll(cx).map(Some),
+            None => Poll::Ready(None),
+        });
+        if let Some(landed) = ready!(landed) {
             self.operation = None;
             match landed {
                 Landed::Read(Ok(piece)) => (self.ahead, self.taken, self.has_read) = (piece, 0, true),

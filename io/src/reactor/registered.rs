@@ -229,10 +229,18 @@ impl<T: sys::Handle> Registered<T> {
                         }
                         *share = Share::Holds;
                     }
-                    ready!(self.source.poll_ready(cx, direction, place, |key, wanted| match &self.reactor {
+                    let polled = self.source.poll_ready(cx, direction, place, |key, wanted| match &self.reactor {
                         Some(reactor) => reactor.arm(self.get(), &self.source, key, wanted),
                         None => Ok(()),
-                    }))?
+                    });
+                    match polled {
+                        Poll::Ready(outcome) => outcome?,
+                        Poll::Pending => {
+                            // Asked again at each poll: those that are polled after this one need the budget.
+                            lowlevel::stays_pending();
+                            return Poll::Pending;
+                        }
+                    }
                 }
                 Look::Held => return Poll::Ready(Err(busy(operation))),
                 Look::Gone => return Poll::Ready(Err(closed(operation))),

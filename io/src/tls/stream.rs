@@ -301,20 +301,21 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Call<'a, S> {
         cx: &mut Context<'_>,
         poll: impl FnOnce(&mut Session<S>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        ready!(lowlevel::poll_checkpoint(cx, self.operation));
-        let mut session = self.session.lock();
-        if let Some(user) = self.user
-            && !self.holds
-        {
-            if session.busy[user as usize] {
-                return Poll::Ready(Err(busy(self.operation)));
+        lowlevel::poll_stateless(cx, self.operation, |cx| {
+            let mut session = self.session.lock();
+            if let Some(user) = self.user
+                && !self.holds
+            {
+                if session.busy[user as usize] {
+                    return Poll::Ready(Err(busy(self.operation)));
+                }
+                session.busy[user as usize] = true;
+                self.holds = true;
             }
-            session.busy[user as usize] = true;
-            self.holds = true;
-        }
-        let polled = poll(&mut session, cx);
-        self.waits = polled.is_pending();
-        polled
+            let polled = poll(&mut session, cx);
+            self.waits = polled.is_pending();
+            polled
+        })
     }
 
     async fn write(&mut self, buf: &[u8]) -> io::Result<usize> {

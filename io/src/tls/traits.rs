@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use trioxide_runtime::lowlevel;
@@ -14,25 +14,23 @@ macro_rules! traits {
     ($type:ty) => {
         impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for $type {
             fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-                ready!(lowlevel::poll_checkpoint(cx, "TlsStream::read"));
-                self.session.lock().poll_read(cx, buf)
+                lowlevel::poll_stateless(cx, "TlsStream::read", |cx| self.session.lock().poll_read(cx, buf))
             }
         }
 
         impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for $type {
             fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-                ready!(lowlevel::poll_checkpoint(cx, "TlsStream::write"));
-                self.session.lock().poll_write(cx, "TlsStream::write", buf)
+                lowlevel::poll_stateless(cx, "TlsStream::write", |cx| {
+                    self.session.lock().poll_write(cx, "TlsStream::write", buf)
+                })
             }
 
             fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                ready!(lowlevel::poll_checkpoint(cx, "TlsStream::flush"));
-                self.session.lock().poll_flush(cx)
+                lowlevel::poll_stateless(cx, "TlsStream::flush", |cx| self.session.lock().poll_flush(cx))
             }
 
             fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                ready!(lowlevel::poll_checkpoint(cx, "TlsStream::close"));
-                self.session.lock().poll_close(cx)
+                lowlevel::poll_stateless(cx, "TlsStream::close", |cx| self.session.lock().poll_close(cx))
             }
         }
     };
@@ -74,9 +72,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> HalfCloseableStream for TlsStream
 #[cfg(feature = "tokio-io")]
 impl<S: AsyncRead + AsyncWrite + Unpin> tokio::io::AsyncRead for TlsStream<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut tokio::io::ReadBuf<'_>) -> Poll<io::Result<()>> {
-        ready!(lowlevel::poll_checkpoint(cx, "TlsStream::read"));
         let room = buf.remaining();
-        self.session.lock().poll_put(cx, room, |plain| buf.put_slice(plain)).map_ok(drop)
+        lowlevel::poll_stateless(cx, "TlsStream::read", |cx| {
+            self.session.lock().poll_put(cx, room, |plain| buf.put_slice(plain)).map_ok(drop)
+        })
     }
 }
 
@@ -102,9 +101,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> hyper::rt::Read for TlsStream<S> {
         cx: &mut Context<'_>,
         mut buf: hyper::rt::ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        ready!(lowlevel::poll_checkpoint(cx, "TlsStream::read"));
         let room = buf.remaining();
-        self.session.lock().poll_put(cx, room, |plain| buf.put_slice(plain)).map_ok(drop)
+        lowlevel::poll_stateless(cx, "TlsStream::read", |cx| {
+            self.session.lock().poll_put(cx, room, |plain| buf.put_slice(plain)).map_ok(drop)
+        })
     }
 }
 

@@ -4,6 +4,8 @@ mod accept;
 #[cfg(unix)]
 mod bad_input;
 #[cfg(unix)]
+mod budget;
+#[cfg(unix)]
 mod buffers;
 mod cancel;
 #[cfg(unix)]

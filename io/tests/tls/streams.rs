@@ -9,7 +9,7 @@ use futures_util::future::{join, try_join};
 use futures_util::{AsyncReadExt, AsyncWriteExt, poll};
 use trioxide_io::tls::{Broken, NoHandshake, TlsStream};
 use trioxide_io::{TcpListener, TcpStream, UnixStream, copy_bidirectional, is_busy, is_closed};
-use trioxide_runtime::{CancelScope, checkpoint};
+use trioxide_runtime::{CancelScope, Runtime, checkpoint};
 use trioxide_testing::on_each;
 use trioxide_testing::stream::check_half_closeable_stream;
 
@@ -405,4 +405,25 @@ fn c233_what_only_a_handshake_knows_is_an_error_before_it() {
         assert_eq!(client.alpn().unwrap(), None);
         checkpoint().await;
     });
+}
+
+/// TLS is a leaf over other leaves: the one is not to take what the other needs.
+#[test]
+fn tls_goes_on_with_a_budget_of_one() {
+    for &workers in ALL {
+        Runtime::builder().workers(workers).signals(false).budget(1).build().unwrap().run(async {
+            let (client, server) = ready_pair().await;
+            let sent = bytes(100_000, 1);
+            let send = async {
+                client.write_all(&sent).await.unwrap();
+                client.finish().await.unwrap();
+            };
+            let ((), got) = join(send, read_all(&server)).await;
+            assert!(got == sent);
+            let mut buf = [0; 4];
+            let (one, other) = (&mut &client, &mut &server);
+            let (read, written) = join(one.read_exact(&mut buf), other.write_all(b"back")).await;
+            assert!(read.is_ok() && written.is_ok() && &buf == b"back");
+        });
+    }
 }
