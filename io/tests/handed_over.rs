@@ -2,9 +2,12 @@
 
 #[cfg(unix)]
 mod checks {
+    use std::cell::RefCell;
+
     use trioxide_io::process::{Command, Stdio};
     use trioxide_io::{BufReader, TcpListener, TcpStream, UnixListener, inherited};
-    use trioxide_runtime::{Runtime, run};
+    use trioxide_runtime::{Runtime, checkpoint, run};
+    use trioxide_testing::cancel_everywhere_real;
 
     const NEXT: &str = "TRIOXIDE_NEXT";
 
@@ -12,6 +15,7 @@ mod checks {
         match std::env::var(NEXT).as_deref() {
             Ok("serve") => return run(next()),
             Ok("wrong") => return run(wrong()),
+            Ok("sweep") => return sweep(),
             _ => {}
         }
         assert!(inherited().unwrap().is_empty(), "nothing was given to this one");
@@ -22,7 +26,8 @@ mod checks {
                 another_kind_of_socket_is_named().await;
             });
         }
-        println!("2 passed, 0 failed");
+        run(a_wait_at_an_inherited_listener_that_is_cut_loses_no_connection());
+        println!("3 passed, 0 failed");
     }
 
     /// The next program: answers until its standard input ends.
@@ -40,6 +45,50 @@ mod checks {
     async fn wrong() {
         let error = inherited().unwrap().pop().unwrap().unix_listener().unwrap_err();
         println!("{error}");
+    }
+
+    /// The next program, in which the wait for a connection is cut at each of its suspensions.
+    fn sweep() {
+        let inherited = inherited().unwrap().pop().unwrap().into_fd();
+        let runs = cancel_everywhere_real(
+            async |n| {
+                let listener = TcpListener::from_std(inherited.try_clone().unwrap().into()).unwrap();
+                let at = listener.local_addr().unwrap();
+                let accepted = RefCell::new(vec![]);
+                n.spawn(async move {
+                    for number in 0..2 {
+                        checkpoint().await;
+                        TcpStream::connect(at).await.unwrap().write_all(&[number]).await.unwrap();
+                    }
+                });
+                (listener, accepted)
+            },
+            async |(listener, accepted)| {
+                for _ in 0..2 {
+                    let (stream, _) = listener.accept().await.unwrap();
+                    accepted.borrow_mut().push(stream);
+                }
+            },
+            async |(listener, accepted), cut| {
+                let mut accepted = accepted.take();
+                while accepted.len() < 2 {
+                    accepted.push(listener.accept().await.unwrap().0);
+                }
+                let mut numbers = [9; 2];
+                for (stream, number) in accepted.iter().zip(&mut numbers) {
+                    stream.read_exact(std::slice::from_mut(number)).await.unwrap();
+                }
+                assert_eq!(numbers, [0, 1], "{cut}");
+            },
+        );
+        println!("{runs} runs");
+    }
+
+    async fn a_wait_at_an_inherited_listener_that_is_cut_loses_no_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let said = String::from_utf8(this(&listener, "sweep").run().await.unwrap().stdout).unwrap();
+        let runs: usize = said.strip_suffix(" runs\n").unwrap().parse().unwrap();
+        assert!(runs > 5, "{runs}");
     }
 
     fn this(listener: &impl std::os::fd::AsFd, what: &str) -> Command {

@@ -9,18 +9,21 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use slot::Slot;
+use tower_layer::Layer;
+use tower_service::Service;
 use trioxide_io::fs::{self, File};
 use trioxide_io::stream::{ReceiveStream, Resource, SendStream};
-use trioxide_io::{BufReader, BufWriter, Frames, copy, write_frame};
+use trioxide_io::{BufReader, BufWriter, Frames, TimeoutLayer, copy, write_frame};
 use trioxide_runtime::{join, sleep};
 use trioxide_testing::stream::{
     LockstepReceiveStream, LockstepSendStream, MemoryReceiveStream, lockstep_stream_one_way_pair,
     memory_stream_one_way_pair,
 };
-use trioxide_testing::{CancelSweep, cancel_everywhere};
+use trioxide_testing::{CancelSweep, CountDrops, cancel_everywhere};
 
 const MOMENT: Duration = Duration::from_millis(1);
 const TEXT: &[u8] = b"one\ntwo\nthree\nfour\n";
@@ -262,4 +265,55 @@ fn reads_of_a_file() {
         },
     );
     std::fs::remove_file(path).unwrap();
+}
+
+/// Takes as long as is asked for, and holds something meanwhile.
+struct Slow {
+    held: CountDrops,
+    done: Arc<AtomicUsize>,
+}
+
+impl Service<Duration> for Slow {
+    type Response = ();
+    type Error = std::convert::Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<(), Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, takes: Duration) -> Self::Future {
+        let (guard, done) = (self.held.guard(), self.done.clone());
+        Box::pin(async move {
+            sleep(takes).await;
+            done.fetch_add(1, Relaxed);
+            drop(guard);
+            Ok(())
+        })
+    }
+}
+
+/// A call that is in time, and one that is not: whatever is cut, what the call held is dropped with it, and none is done twice.
+#[test]
+fn the_time_out_of_tower() {
+    let runs = cancel_everywhere(
+        async |_| (CountDrops::new(), Arc::new(AtomicUsize::new(0)), Cell::new(0)),
+        async |(held, done, answered)| {
+            let slow = Slow { held: held.clone(), done: done.clone() };
+            let mut limited = TimeoutLayer::new(2 * MOMENT).layer(slow);
+            limited.call(MOMENT).await.unwrap();
+            answered.set(1);
+            let error = limited.call(3 * MOMENT).await.unwrap_err();
+            assert!(error.is::<trioxide_runtime::TooSlow>(), "{error}");
+            answered.set(2);
+        },
+        async |(held, done, answered), cut| {
+            assert_eq!(held.made(), held.dropped(), "{cut}");
+            let (done, answered) = (done.load(Relaxed), answered.get());
+            assert!(answered.min(1) <= done && done <= 1, "{cut}: {done} done, {answered} answered");
+            sleep(10 * MOMENT).await;
+            assert_eq!(held.made(), held.dropped(), "{cut}");
+        },
+    );
+    assert!(runs > 4, "{runs}");
 }

@@ -5,15 +5,19 @@
 mod slot;
 
 use std::cell::{Cell, RefCell};
+use std::pin::pin;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
+use futures_util::poll;
 use slot::Slot;
+use trioxide_io::TcpListener;
 use trioxide_io::stream::StapledStream;
 use trioxide_io::tls::rustls::pki_types::PrivateKeyDer;
-use trioxide_io::tls::{Acceptor, Broken, Connector, TlsStream};
-use trioxide_runtime::{join, move_on_when, sleep};
+use trioxide_io::tls::{Acceptor, Broken, Connector, TlsStream, connect};
+use trioxide_runtime::{Started, join, move_on_when, sleep};
+use trioxide_testing::network::{Host, Network};
 use trioxide_testing::stream::{
     LockstepReceiveStream, LockstepSendStream, MemoryReceiveStream, MemorySendStream, lockstep_stream_pair,
     memory_stream_pair,
@@ -29,17 +33,18 @@ type Lockstep = StapledStream<LockstepSendStream, LockstepReceiveStream>;
 /// With room for all.
 type Memory = StapledStream<MemorySendStream, MemoryReceiveStream>;
 
-static ENDS: LazyLock<(Connector, Acceptor)> = LazyLock::new(|| {
+static ENDS: LazyLock<(Connector, Acceptor, String)> = LazyLock::new(|| {
     let key = rcgen::KeyPair::generate().unwrap();
     let names = ["server.example".to_owned()];
-    let certificate = rcgen::CertificateParams::new(names).unwrap().self_signed(&key).unwrap().der().clone();
+    let certificate = rcgen::CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
+    let (pem, certificate) = (certificate.pem(), certificate.der().clone());
     let acceptor = Acceptor::new(vec![certificate.clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap());
-    (Connector::with_roots([certificate]).unwrap(), acceptor.unwrap())
+    (Connector::with_roots([certificate]).unwrap(), acceptor.unwrap(), pem)
 });
 
 /// The client and the server, before the handshake.
 fn over<S: AsyncRead + AsyncWrite + Unpin>((client, server): (S, S)) -> (TlsStream<S>, TlsStream<S>) {
-    let (connector, acceptor) = &*ENDS;
+    let (connector, acceptor, _) = &*ENDS;
     (connector.wrap("server.example", client).unwrap(), acceptor.wrap(server).unwrap())
 }
 
@@ -305,4 +310,68 @@ fn exact_reads() {
             assert!(lost == 0 || (cut.outcome().is_none() && lost < PART), "{cut}: {lost}");
         },
     );
+}
+
+/// A network that runs, with a server that greets all who come, one after the other. Gives the client's host and the server's.
+async fn greeter(n: &Nursery) -> (Host, Host) {
+    let network = Network::new(0);
+    let hosts = (network.host("client"), network.host("server.example"));
+    let server = hosts.1.clone();
+    let run = async move |started: Started<()>| {
+        let serve = async {
+            let listener = TcpListener::bind("0.0.0.0:443").await.unwrap();
+            started.set(());
+            loop {
+                let stream = ENDS.1.wrap(listener.accept().await.unwrap().0).unwrap();
+                // Who is cut hangs up, sooner or later.
+                let greet = async {
+                    stream.write_all(TEXT).await?;
+                    stream.close().await
+                };
+                let _ = greet.await;
+            }
+        };
+        network.run(server.run(serve)).await.unwrap();
+    };
+    n.task("server").service().start(run).await.unwrap();
+    hosts
+}
+
+/// A connection by name, with the certificates that the system trusts: so this program is started again with a file of its own for them.
+#[test]
+fn connecting() {
+    const FILE: &str = "SSL_CERT_FILE";
+    const AGAIN: &str = "TRIOXIDE_CONNECTING";
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("trusted.pem");
+    if std::env::var_os(AGAIN).is_none() {
+        let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+        again.args(["--exact", "connecting"]).env_remove("SSL_CERT_DIR").env(FILE, path).env(AGAIN, "1");
+        let outcome = again.output().unwrap();
+        assert!(outcome.status.success(), "{}", String::from_utf8_lossy(&outcome.stdout));
+        return;
+    }
+    std::fs::write(path, &ENDS.2).unwrap();
+    let greeting = async |client: &Host| {
+        let talk = async {
+            let stream = connect("server.example", 443).await.unwrap();
+            let mut all = vec![0; TEXT.len()];
+            stream.read_exact(&mut all).await.unwrap();
+            all
+        };
+        client.run(talk).await.unwrap()
+    };
+    // The first call of a process reads the file; one that is cut meanwhile leaves that to the next.
+    for first in [true, false] {
+        let runs = CancelSweep::new().seeds(0..3).run(
+            async |n| greeter(n).await,
+            async |(client, _)| {
+                if first {
+                    assert!(poll!(pin!(client.run(connect("server.example", 443)))).is_pending());
+                }
+                assert_eq!(greeting(client).await, TEXT);
+            },
+            async |(client, server), cut| assert_eq!((client.descriptors(), server.descriptors()), (0, 0), "{cut}"),
+        );
+        assert!(runs > 20, "{runs}");
+    }
 }

@@ -119,7 +119,7 @@ pub(crate) const TABLE: Rows = &[
     ("io/src/tcp/split.rs", &["$type::read", "$type::read_exact", "$type::write", "$type::write_all"], By(BYTES, "halves")),
     ("io/src/tcp/stream.rs", &["TcpStream::connect"], By(REAL, "binding_and_connecting_with_options")),
     ("io/src/tcp/stream.rs", &["TcpStream::peek"], By(SOCKETS, "no_byte_is_lost")),
-    ("io/src/tls/config.rs", &["connect"], Because("`connect` and the handshake, one after the other, which are swept; the system's certificates fit no server of a test")),
+    ("io/src/tls/config.rs", &["connect"], By(TLS, "connecting")),
     ("io/src/tls/stream.rs", &["TlsStream::handshake", "TlsStream::close"], By(TLS, "handshake_and_close")),
     ("io/src/tls/stream.rs", &["TlsStream::write", "TlsStream::write_all", "TlsStream::writable"], By(TLS, "writes")),
     ("io/src/tls/stream.rs", &["TlsStream::finish"], By(TLS, "a_finish_that_was_cut")),
