@@ -63,7 +63,7 @@ pub fn poll_stateless<R>(
 
 /// A leaf that has passed [`poll_checkpoint`] stays pending, and asks again at its next poll: as [`poll_stateless`] has it.
 #[doc(hidden)]
-#[cold]
+#[inline]
 pub fn stays_pending() {
     context::give_back_unit();
 }
