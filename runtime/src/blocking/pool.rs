@@ -143,6 +143,10 @@ impl Ticket {
 
     /// Called on a worker, too, so that the clock stands still between the answer and this.
     pub(super) fn resume(&self) {
+        // Only the future of the call pauses and resumes it; so it need not ask under the lock whether it has.
+        if !self.paused.load(Relaxed) {
+            return;
+        }
         let mut state = self.pool.state.lock();
         if self.paused.swap(false, Relaxed) && !self.settled.load(Relaxed) {
             state.jobs += 1;

@@ -68,20 +68,18 @@ impl Queues {
         (new, ends)
     }
 
-    /// Into the slot; whether another task was displaced from there.
+    /// Into the slot. If another task was displaced from there: how many were in the queue or among the forks, before it came to them.
     #[inline]
-    pub(super) fn push_next(&self, ends: &Ends, task: NonNull<Header>, is_fork: bool) -> bool {
+    pub(super) fn push_next(&self, ends: &Ends, task: NonNull<Header>, is_fork: bool) -> Option<usize> {
         // Acquire and release: the slot is emptied by thieves, too.
         let displaced = ends.slot.swap(task.as_ptr(), AcqRel);
         let forks = self.slot_forks.replace(is_fork);
-        let Some(displaced) = NonNull::new(displaced) else { return false };
-        if forks {
-            self.forks.push(Queued(displaced));
-            self.has_forks.set(true);
-        } else {
-            self.queue.push(Queued(displaced));
-        }
-        true
+        let displaced = NonNull::new(displaced)?;
+        let deque = if forks { &self.forks } else { &self.queue };
+        let before = deque.len();
+        deque.push(Queued(displaced));
+        self.has_forks.set(forks || self.has_forks.get());
+        Some(before)
     }
 
     /// Behind what is in the queue.

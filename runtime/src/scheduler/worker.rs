@@ -32,7 +32,7 @@ const MAINTENANCE: u32 = 61;
 const OLDEST_FORK: u32 = 30;
 /// So many tasks have their turn between two of `main`'s, if so many wait. Then a `main` that joins many tasks one by one finds several of them ended each time.
 const MAIN_WAITS: u32 = 8;
-/// So many yields may go into a queue that has more before somebody is looked for who sleeps.
+/// So many tasks may be put to more than so many before somebody is looked for who sleeps.
 const UNSAID: usize = if cfg!(loom) { 1 } else { 16 };
 /// In the models of the whole runtime time-outs strike at any moment, and naps would never end; sentries have a model of their own.
 const NAPS: bool = cfg!(not(loom));
@@ -43,7 +43,7 @@ pub(crate) struct Worker {
     pub(crate) index: usize,
     queues: Queues,
     ticks: Cell<u32>,
-    /// So many yields have gone into the queue since somebody was looked for.
+    /// So many tasks were queued since somebody was looked for.
     unsaid: Cell<usize>,
     main_ran_at: Cell<u32>,
     ids: Cell<(u64, u64)>,
@@ -199,15 +199,15 @@ impl Worker {
         }
         let ends = &self.remote().ends;
         // A task that this worker runs next needs no other: one in the slot, and one that yields when there is nothing else.
-        let notify = match how {
+        let displaced = match how {
             How::Again => return self.push_again(task),
             How::Spawn => {
                 self.queues.push_next(ends, task, context::with_current_task(Header::is_newborn) == Some(true))
             }
             How::Wake => self.queues.push_next(ends, task, false),
         };
-        if notify {
-            self.shared.notify();
+        if let Some(before) = displaced {
+            self.say(before);
         } else if self.unwatched.get() && context::in_task() {
             self.ask_for_a_sentry(); // The task that is being polled may go on for long.
         }
@@ -219,11 +219,18 @@ impl Worker {
         let queued = self.queues.queued();
         let alone = queued == 0 && self.has_nothing();
         self.queues.push_behind(task);
-        // Who looks at the queue after some look of ours has seen it full enough, see "Yields" in `README.md`.
+        if !alone {
+            self.say(queued);
+        }
+    }
+
+    /// A task was put behind so many in the queue, or upon so many forks: looks for who sleeps, or need not, since whoever looks there sees those ("Full queues" in `README.md`).
+    #[inline]
+    fn say(&self, before: usize) {
         let unsaid = self.unsaid.get();
-        if queued > UNSAID && unsaid < UNSAID {
+        if before > UNSAID && unsaid < UNSAID {
             self.unsaid.set(unsaid + 1);
-        } else if !alone {
+        } else {
             self.unsaid.set(0);
             self.shared.notify();
         }
