@@ -47,7 +47,7 @@ pub use barrier::{Barrier, BarrierStatistics, BarrierWait};
 pub use condition::{Condition, ConditionStatistics};
 pub use event::Event;
 pub use mutex::{MappedMutexGuard, Mutex, MutexGuard, MutexStatistics, OwnedMutexGuard, TryLockError};
-pub use once_cell::{Lazy, OnceCell, SetError};
+pub use once_cell::{Lazy, OnceCell, OnceCellStatistics, SetError};
 pub use parking_lot::{Breaker, LotBroken, ParkingLot, ParkingLotStatistics};
 pub use rw_lock::{
     OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, RwLockReadGuard, RwLockStatistics, RwLockWriteGuard,

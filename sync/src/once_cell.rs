@@ -75,6 +75,14 @@ impl<T> OnceCell<T> {
         self.value.into_inner()
     }
 
+    /// What goes on here at the moment.
+    pub fn statistics(&self) -> OnceCellStatistics {
+        let is_set = self.value.get().is_some();
+        let now = self.right.snapshot();
+        // Once it is set, there are rights for all.
+        OnceCellStatistics { is_set, is_being_made: !is_set && now.free == 0, tasks_waiting: now.waiting }
+    }
+
     /// Puts a value there.
     ///
     /// # Errors
@@ -154,6 +162,18 @@ impl<T> OnceCell<T> {
 
 const OPERATION: &str = "OnceCell::get_or_init";
 
+/// What [`OnceCell::statistics`] gives: a moment's view, which may be old when it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OnceCellStatistics {
+    /// Whether the value is there.
+    pub is_set: bool,
+    /// Whether somebody is making it.
+    pub is_being_made: bool,
+    /// How many tasks wait for who is making it.
+    pub tasks_waiting: usize,
+}
+
 /// A checkpoint, and then the value that is there.
 fn made_before<T>(value: &T) -> impl Future<Output = &T> {
     poll_fn(move |cx| poll_checkpoint(cx, OPERATION).map(|()| value))
@@ -201,6 +221,11 @@ impl<T, F> Lazy<T, F> {
     /// The value, if it has been made.
     pub fn get(&self) -> Option<&T> {
         self.cell.get()
+    }
+
+    /// What goes on here at the moment.
+    pub fn statistics(&self) -> OnceCellStatistics {
+        self.cell.statistics()
     }
 }
 

@@ -2,11 +2,12 @@
 
 use crate::common::WORKERS;
 use futures_util::future::{Either, select};
+use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use trioxide_runtime::nursery;
+use trioxide_runtime::{Nursery, nursery, race, sleep_forever};
 use trioxide_sync::channel::{self, Receiver, RecvError};
 use trioxide_testing::{CountDrops, DropGuard, on_each, pending_once};
 
@@ -181,4 +182,58 @@ fn plain_threads_can_send() {
             thread.join().expect("it has not panicked");
         }
     });
+}
+
+/// A task that receives from whichever of several channels has something: of the branches that lose none has taken a message, whatever the kind of the channel.
+#[test]
+fn a_race_over_several_channels_loses_no_message() {
+    on_each(WORKERS, async || {
+        let (bounded, from_bounded) = channel::bounded(2);
+        let (unbounded, from_unbounded) = channel::unbounded();
+        let (direct, from_direct) = channel::bounded(0);
+        let mut got = [const { Vec::new() }; 3];
+        nursery(async |n: Nursery<Infallible>| {
+            n.spawn(async move {
+                for number in 0..EACH {
+                    bounded.send(number).await.unwrap();
+                }
+            });
+            n.spawn(async move {
+                for number in 0..EACH {
+                    unbounded.send(number).await.unwrap();
+                    pending_once().await;
+                }
+            });
+            n.spawn(async move {
+                for number in 0..EACH {
+                    direct.send(number).await.unwrap();
+                }
+            });
+            // One that has ended is always ready: it is not asked again.
+            let mut open = [true; 3];
+            while open.contains(&true) {
+                let [first, second, third] = open;
+                let (which, received) = race!(
+                    async { (0, when(first, from_bounded.recv()).await) },
+                    async { (1, when(second, from_unbounded.recv()).await) },
+                    async { (2, when(third, from_direct.recv()).await) },
+                );
+                match received {
+                    Ok(number) => got[which].push(number),
+                    Err(_ended) => open[which] = false,
+                }
+            }
+        })
+        .await;
+        let all: Vec<_> = (0..EACH).collect();
+        assert_eq!(got, [all.clone(), all.clone(), all]);
+    });
+}
+
+/// `future` if `wanted`, or else for ever.
+async fn when<F: Future>(wanted: bool, future: F) -> F::Output {
+    if !wanted {
+        sleep_forever().await;
+    }
+    future.await
 }

@@ -6,9 +6,10 @@ use futures_util::poll;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use trioxide_runtime::{checkpoint, nursery, run};
-use trioxide_sync::{Barrier, Condition, Lazy, Mutex, OnceCell};
-use trioxide_testing::on_each;
+use trioxide_sync::{Barrier, Condition, Event, Lazy, Mutex, OnceCell};
+use trioxide_testing::{on_each, wait_all_tasks_blocked};
 
 /// A queue with room for one, by two conditions at one lock.
 #[test]
@@ -170,5 +171,34 @@ fn a_lazy_value_is_made_when_it_is_needed() {
     run(async {
         assert_eq!((*lazy.force().await, *lazy.force().await), (1, 1));
         until(|| lazy.get().is_some()).await;
+    });
+}
+
+#[test]
+fn statistics_of_a_cell_say_who_waits_for_its_value() {
+    on_each(WORKERS, async || {
+        let (cell, go_on) = (Arc::new(OnceCell::new()), Arc::new(Event::new()));
+        let all = |cell: &OnceCell<u32>| {
+            let now = cell.statistics();
+            (now.is_set, now.is_being_made, now.tasks_waiting)
+        };
+        assert_eq!(all(&cell), (false, false, 0));
+        nursery(async |n| {
+            for _ in 0..3 {
+                let (cell, go_on) = (cell.clone(), go_on.clone());
+                n.spawn(async move {
+                    let make = async || {
+                        go_on.wait().await;
+                        7
+                    };
+                    assert_eq!(*cell.get_or_init(make).await, 7);
+                });
+            }
+            wait_all_tasks_blocked(Duration::ZERO).await;
+            assert_eq!(all(&cell), (false, true, 2));
+            go_on.set();
+        })
+        .await;
+        assert_eq!(all(&cell), (true, false, 0));
     });
 }
