@@ -24,6 +24,15 @@ pub trait Listen: Send + Sync + 'static {
     /// A checkpoint; when it is cancelled no connection has been taken.
     fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Self::Addr)>> + Send;
 
+    /// Takes a connection that has come already, and never waits. A server that stops asks for them until there are none, and then
+    /// closes the listener. By default there are none: what waits in the system's queue is lost then.
+    ///
+    /// # Errors
+    /// `WouldBlock` if none has come; else as [`accept`](Listen::accept).
+    fn try_accept(&self) -> io::Result<(Self::Stream, Self::Addr)> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
     /// Where it listens.
     ///
     /// # Errors
@@ -39,6 +48,10 @@ impl Listen for TcpListener {
         TcpListener::accept(self)
     }
 
+    fn try_accept(&self) -> io::Result<(Self::Stream, Self::Addr)> {
+        TcpListener::try_accept(self)
+    }
+
     fn local_addr(&self) -> io::Result<Self::Addr> {
         TcpListener::local_addr(self)
     }
@@ -51,6 +64,10 @@ impl Listen for crate::UnixListener {
 
     fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Self::Addr)>> + Send {
         crate::UnixListener::accept(self)
+    }
+
+    fn try_accept(&self) -> io::Result<(Self::Stream, Self::Addr)> {
+        crate::UnixListener::try_accept(self)
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  listener ─▶ accept loop (a child for each) ─▶ token of the limit ─▶ accept ─▶ child: handler(stream, peer)
-//!                 │ stop: the loop ends, the listener is closed                     │ an error or panic: reported
+//!                 │ stop: takes what is in the queue, closes the listener           │ an error or panic: reported
 //!                 ▼                                                                 ▼
 //!              the nursery waits for the handlers, until the grace is over      token back
 //! ```
@@ -26,12 +26,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use trioxide_runtime::{CapacityLimiter, Nursery, NurseryError, Started, nursery, sleep, until_stopping};
+use trioxide_runtime::{
+    CapacityLimiter, Nursery, NurseryError, OwnedLimiterGuard, Started, nursery, sleep, until_stopping,
+};
 
 use connection::Connection;
 
 /// How long accepting rests when there is no room for another connection.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How many connections a listener gives at the end at most: from one to which they come faster than they are taken there would be no end.
+const MOST_AT_THE_END: usize = 1 << 16;
 
 /// Serves the connections of a listener with `handler`, with the options of a [`Server`] that says nothing else. Ends
 /// when the surrounding scope is stopped and the handlers have ended.
@@ -73,9 +78,13 @@ type Spawn = Arc<dyn Fn(Pin<Box<dyn Future<Output = ()> + Send>>) + Send + Sync>
 /// - Each connection has a task of its own, and is closed when its handler has ended.
 /// - **A handler that fails or panics ends its own connection only.** It is [reported](Server::report).
 /// - [`limit`](Server::limit): so many connections at once; more wait in the system's queue.
-/// - **Stopping** (`stop` of a surrounding scope or nursery) ends accepting at once and closes the listeners; handlers run
-///   on, and may notice by [`stopping`](trioxide_runtime::stopping). The server ends with the last of them, or when the grace
-///   is over.
+/// - **Stopping** (`stop` of a surrounding scope or nursery) ends accepting: what is in the system's queue is taken, for its peers have
+///   been told that they are connected, and the listeners are closed at once. Handlers run on, and may notice by
+///   [`stopping`](trioxide_runtime::stopping). The server ends with the last of them, or when the grace is over.
+/// - **What that cannot save** is a connection that the system completes between the last look into the queue and the close: its peer
+///   sees a reset. For a restart that loses none, let the queue live on: hand the listener to the next process
+///   ([`Command::hand_over`](crate::process::Command::hand_over), [`inherited`](crate::inherited)). With `SO_REUSEPORT` each process has
+///   a queue of its own, and what comes into this one's at that moment is lost too.
 /// - **No descriptors left** (`EMFILE` and the like): accepting rests for 100 ms of the run's clock, which is reported; the
 ///   connection waits in the system's queue.
 ///
@@ -217,7 +226,7 @@ struct Connections {
 }
 
 impl Connections {
-    /// The accept loop of one listener. It ends, and closes the listener, when stopping begins.
+    /// The accept loop of one listener. When stopping begins it takes what has come, and closes the listener.
     async fn accept<L, H, Fut>(self, listener: L, handler: Arc<H>) -> io::Result<()>
     where
         L: Listen,
@@ -230,24 +239,64 @@ impl Connections {
                 None => None,
                 Some(limit) => match until_stopping(limit.clone().acquire_owned()).await {
                     Some(place) => Some(place),
-                    None => return Ok(()),
+                    None => break,
                 },
             };
             match until_stopping(listener.accept()).await {
-                None => return Ok(()),
-                Some(Ok((stream, peer))) => {
-                    let connection = Connection { place, report: self.report.clone() };
-                    (self.spawn)(Box::pin(connection.handle(handler.clone(), stream, peer)));
-                }
+                None => break,
+                Some(Ok((stream, peer))) => self.handle(place, &handler, stream, peer),
                 Some(Err(error)) if listener::is_exhausted(&error) => {
                     (self.report)(Trouble::Exhausted { error: &error, pause: PAUSE });
                     drop(place);
                     if until_stopping(sleep(PAUSE)).await.is_none() {
-                        return Ok(());
+                        break;
                     }
                 }
                 Some(Err(error)) => return Err(error),
             }
         }
+        self.take_the_last(listener, handler).await
+    }
+
+    /// Takes what has come, without waiting, and closes the listener: with a limit, too, that must not wait for a place, or others would go on coming.
+    async fn take_the_last<L, H, Fut>(self, listener: L, handler: Arc<H>) -> io::Result<()>
+    where
+        L: Listen,
+        H: Fn(L::Stream, L::Addr) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output: Outcome> + Send + 'static,
+    {
+        let mut taken = Vec::new();
+        for _ in 0..MOST_AT_THE_END {
+            match listener.try_accept() {
+                Ok((stream, peer)) if self.limit.is_none() => self.handle(None, &handler, stream, peer),
+                Ok(connection) => taken.push(connection),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if listener::is_exhausted(&error) => {
+                    (self.report)(Trouble::Exhausted { error: &error, pause: PAUSE });
+                    sleep(PAUSE).await; // handlers end meanwhile
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        drop(listener);
+        for (stream, peer) in taken {
+            let place = match &self.limit {
+                None => None,
+                Some(limit) => Some(limit.clone().acquire_owned().await),
+            };
+            self.handle(place, &handler, stream, peer);
+        }
+        Ok(())
+    }
+
+    fn handle<H, S, A, Fut>(&self, place: Option<OwnedLimiterGuard>, handler: &Arc<H>, stream: S, peer: A)
+    where
+        S: Send + 'static,
+        A: fmt::Debug + Clone + Send + Sync + 'static,
+        H: Fn(S, A) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output: Outcome> + Send + 'static,
+    {
+        let connection = Connection { place, report: self.report.clone() };
+        (self.spawn)(Box::pin(connection.handle(handler.clone(), stream, peer)));
     }
 }

@@ -104,7 +104,23 @@ impl TcpListener {
     /// A checkpoint. Cancelled: no connection has been taken; those that wait are there for the next call, and for
     /// other tasks that accept.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (accepted, peer) = self.inner.io(Direction::Read, "TcpListener::accept", accept).await?;
+        self.stream(self.inner.io(Direction::Read, "TcpListener::accept", accept).await?)
+    }
+
+    /// Takes a connection that has come already, as [`accept`](TcpListener::accept), but never waits. Not a checkpoint.
+    ///
+    /// # Errors
+    /// `WouldBlock` if none has come; else as `accept`.
+    pub fn try_accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let accepted = match self.inner.try_io(Direction::Read, "TcpListener::try_accept", accept) {
+            // So the reactor knows it; what has come since it was last asked counts too.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => take(self.inner.get())?,
+            tried => tried?,
+        };
+        self.stream(accepted)
+    }
+
+    fn stream(&self, (accepted, peer): (Accepted, SocketAddr)) -> io::Result<(TcpStream, SocketAddr)> {
         let stream = match accepted {
             Accepted::BySystem(stream) => stream,
             Accepted::ByNetwork(stream, readiness) => {
@@ -246,17 +262,21 @@ enum Accepted {
 }
 
 fn accept(listener: &Listener) -> io::Result<Done<(Accepted, SocketAddr)>> {
+    take(listener).map(Done::more)
+}
+
+fn take(listener: &Listener) -> io::Result<(Accepted, SocketAddr)> {
     let listener = match listener {
         Socket::System(listener) => listener,
         Socket::Network(listener) => {
             let readiness = Readiness::new(Ready::BOTH);
             let (stream, peer) = listener.accept(readiness.clone())?;
-            return Ok(Done::more((Accepted::ByNetwork(stream, readiness), peer)));
+            return Ok((Accepted::ByNetwork(stream, readiness), peer));
         }
     };
     loop {
         match sys::accept(listener) {
-            Ok((stream, peer)) => return Ok(Done::more((Accepted::BySystem(stream), peer))),
+            Ok((stream, peer)) => return Ok((Accepted::BySystem(stream), peer)),
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => return Err(error),
         }

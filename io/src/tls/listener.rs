@@ -53,6 +53,11 @@ where
         Ok((self.acceptor.wrap(stream)?, peer))
     }
 
+    fn try_accept(&self) -> io::Result<(Self::Stream, Self::Addr)> {
+        let (stream, peer) = self.inner.try_accept()?;
+        Ok((self.acceptor.wrap(stream)?, peer))
+    }
+
     fn local_addr(&self) -> io::Result<Self::Addr> {
         self.inner.local_addr()
     }

@@ -65,7 +65,23 @@ impl UnixListener {
     /// # Cancellation
     /// A checkpoint. Cancelled: no connection has been taken.
     pub async fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
-        let (stream, peer) = self.inner.io(Direction::Read, "UnixListener::accept", accept).await?;
+        self.stream(self.inner.io(Direction::Read, "UnixListener::accept", accept).await?)
+    }
+
+    /// Takes a connection that has come already, as [`accept`](UnixListener::accept), but never waits. Not a checkpoint.
+    ///
+    /// # Errors
+    /// `WouldBlock` if none has come; else as `accept`.
+    pub fn try_accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
+        let accepted = match self.inner.try_io(Direction::Read, "UnixListener::try_accept", accept) {
+            // So the reactor knows it; what has come since it was last asked counts too.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => take(self.inner.get())?,
+            tried => tried?,
+        };
+        self.stream(accepted)
+    }
+
+    fn stream(&self, (stream, peer): (net::UnixStream, SocketAddr)) -> io::Result<(UnixStream, SocketAddr)> {
         let inner = self.inner.beside(stream, Ready::BOTH);
         Ok((UnixStream::registered(inner), peer))
     }
@@ -95,11 +111,15 @@ pub(super) fn socket(kind: Type) -> io::Result<Socket> {
 }
 
 fn accept(listener: &net::UnixListener) -> io::Result<Done<(net::UnixStream, SocketAddr)>> {
+    take(listener).map(Done::more)
+}
+
+fn take(listener: &net::UnixListener) -> io::Result<(net::UnixStream, SocketAddr)> {
     loop {
         match listener.accept() {
             Ok((stream, peer)) => {
                 stream.set_nonblocking(true)?;
-                return Ok(Done::more((stream, peer)));
+                return Ok((stream, peer));
             }
             // It was gone before it was accepted.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}

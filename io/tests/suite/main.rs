@@ -13,6 +13,7 @@ mod datagrams;
 mod hog;
 #[cfg(feature = "hyper")]
 mod hyper_rt;
+mod last_accept;
 #[cfg(unix)]
 mod mock_time;
 mod options;
