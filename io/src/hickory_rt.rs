@@ -1,6 +1,5 @@
 //! DNS by hickory 0.26 in a nursery (feature `hickory`): [`HickoryProvider`].
 
-use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -9,9 +8,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hickory_resolver::net::runtime::{DnsTcpStream, DnsUdpSocket, QuicSocketBinder, RuntimeProvider, Spawn, Time};
+use hickory_resolver::net::runtime::{DnsTcpStream, DnsUdpSocket, RuntimeProvider, Spawn, Time};
 use trioxide_runtime::{Nursery, fail_after, sleep};
 
+use crate::opaque::opaque;
 use crate::{TcpStream, UdpSocket};
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -33,30 +33,26 @@ type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 ///
 /// For all names that [`connect`](crate::connect) and others look up: [`set_resolver`](crate::set_resolver).
 #[derive(Clone)]
-pub struct HickoryProvider(Handle);
+pub struct HickoryProvider(Arc<dyn Fn(Boxed<'static, ()>) + Send + Sync>);
 
 impl HickoryProvider {
     /// hickory's tasks in this nursery.
     pub fn new<E: Send + 'static>(nursery: &Nursery<E>) -> HickoryProvider {
         let nursery = nursery.clone();
-        HickoryProvider(Handle(Arc::new(move |task| drop(nursery.task("hickory").try_spawn(task)))))
+        HickoryProvider(Arc::new(move |task| drop(nursery.task("hickory").try_spawn(task))))
     }
 }
 
-impl fmt::Debug for HickoryProvider {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("HickoryProvider")
-    }
-}
+opaque!(HickoryProvider);
 
 impl RuntimeProvider for HickoryProvider {
-    type Handle = Handle;
-    type Timer = RunTime;
+    type Handle = HickoryProvider;
+    type Timer = HickoryProvider;
     type Udp = UdpSocket;
     type Tcp = TcpStream;
 
-    fn create_handle(&self) -> Handle {
-        self.0.clone()
+    fn create_handle(&self) -> HickoryProvider {
+        self.clone()
     }
 
     fn connect_tcp(
@@ -70,43 +66,24 @@ impl RuntimeProvider for HickoryProvider {
                 let text = "trioxide: `HickoryProvider` binds no TCP connection to an address of this side; leave `bind_addr` out";
                 return Err(io::Error::new(io::ErrorKind::Unsupported, text));
             }
-            let stream = fail_after(limit.unwrap_or(Duration::from_secs(5)), TcpStream::connect(server)).await??;
-            stream.set_nodelay(true)?;
-            Ok(stream)
+            fail_after(limit.unwrap_or(Duration::from_secs(5)), TcpStream::connect(server)).await?
         })
     }
 
     fn bind_udp(&self, from: SocketAddr, _server: SocketAddr) -> Boxed<'static, io::Result<UdpSocket>> {
         Box::pin(UdpSocket::bind(from))
     }
-
-    fn quic_binder(&self) -> Option<&dyn QuicSocketBinder> {
-        None
-    }
 }
 
-/// Where hickory's tasks go.
-#[derive(Clone)]
-pub struct Handle(Arc<dyn Fn(Boxed<'static, ()>) + Send + Sync>);
-
-impl fmt::Debug for Handle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Handle")
-    }
-}
-
-impl Spawn for Handle {
+impl Spawn for HickoryProvider {
     fn spawn_bg(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         (self.0)(Box::pin(task));
     }
 }
 
-/// The run's clock.
-#[derive(Clone, Copy, Debug)]
-pub struct RunTime;
-
+/// Time is the run's.
 #[async_trait::async_trait]
-impl Time for RunTime {
+impl Time for HickoryProvider {
     async fn delay_for(duration: Duration) {
         sleep(duration).await;
     }
@@ -117,7 +94,7 @@ impl Time for RunTime {
 }
 
 impl DnsUdpSocket for UdpSocket {
-    type Time = RunTime;
+    type Time = HickoryProvider;
 
     fn poll_recv_from(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
         UdpSocket::poll_recv_from(self, cx, buf)
@@ -129,5 +106,5 @@ impl DnsUdpSocket for UdpSocket {
 }
 
 impl DnsTcpStream for TcpStream {
-    type Time = RunTime;
+    type Time = HickoryProvider;
 }

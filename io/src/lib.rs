@@ -56,12 +56,13 @@ pub mod fs;
 #[cfg(feature = "hickory")]
 mod hickory_rt;
 #[cfg(feature = "hyper")]
-#[allow(unsafe_code)]
 pub mod hyper_rt;
 #[cfg(unix)]
 mod inherited;
 mod methods;
 pub mod network;
+#[cfg(any(feature = "hickory", feature = "hyper", feature = "quinn", feature = "tokio-compat"))]
+mod opaque;
 #[cfg(unix)]
 pub mod pipe;
 #[cfg(unix)]
@@ -70,6 +71,8 @@ pub mod process;
 mod quinn_rt;
 mod reactor;
 mod resolve;
+#[cfg(any(feature = "hyper", feature = "quinn"))]
+mod run_sleep;
 mod serve;
 #[cfg(unix)]
 pub mod signal;

@@ -10,7 +10,6 @@
 //! nowhere, and time there is real time, also under a mock clock. [`spawned`] says how many such tasks are alive. Where a library
 //! needs tokio's I/O *traits* only, take the feature `tokio-io` instead, and nothing escapes.
 
-use std::fmt;
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
@@ -20,6 +19,8 @@ use std::thread_local;
 
 use pin_project_lite::pin_project;
 use tokio::runtime::{Builder, Handle, Runtime};
+
+use crate::opaque::opaque;
 
 /// The context of the tokio runtime beside ours, for this future. A child that it spawns in a nursery needs its own.
 ///
@@ -86,8 +87,4 @@ fn handle() -> &'static Handle {
     RUNTIME.get_or_init(|| start().expect("trioxide: no thread for the tokio runtime of `tokio_compat`")).handle()
 }
 
-impl<F> fmt::Debug for WithTokio<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WithTokio").finish_non_exhaustive()
-    }
-}
+opaque!(WithTokio<F>);

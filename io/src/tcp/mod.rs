@@ -5,9 +5,12 @@
 //! | `listener` | `bind`, `accept` |
 //! | `stream` | `connect`, reading and writing through `&self` |
 //! | `split` | halves of a stream, borrowed and owned |
-//! | `futures_io`, `tokio_io` (feature), `hyper_rt` (feature) | the traits of others |
+//! | `futures_io`, `tokio_io` (feature), `hyper_io` (feature) | the traits of others |
 
 mod futures_io;
+#[cfg(feature = "hyper")]
+#[allow(unsafe_code)]
+mod hyper_io;
 mod listener;
 mod split;
 mod stream;
