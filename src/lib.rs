@@ -56,6 +56,7 @@
 //! All of them only add.
 //! - `macros` (default): [`macro@main`] and [`macro@test`].
 //! - `testing`: the module of that name, which [`macro@test`] needs; for the `dev-dependencies`.
+//! - `criterion`: `testing::CriterionRuntime`, on which criterion's async benches run; for the `dev-dependencies` too.
 //! - `hyper`: hyper's `rt` traits for [`io::TcpStream`]; its executor and timer in `io::hyper_rt`.
 //! - `tokio-compat`: the context of a tokio runtime for libraries that insist on one: `io::tokio_compat`.
 //! - `tower`: tower's time-out, as a scope: `io::TimeoutLayer`; deadlines that cross machines: `io::deadline`.

@@ -12,6 +12,7 @@
 //! - [`OutOfWork`]: a plain thread acts when the run waits for it.
 //! - [`on_each`], [`on_each_with_clock`]: the same test on one worker, on two, on more than there are cores.
 //! - [`CountDrops`], [`pending_once`]: what tests of cancellation need all the time.
+//! - `CriterionRuntime` (feature `criterion`): what criterion's async benches run on.
 //!
 //! ```
 //! use std::time::Duration;
@@ -27,6 +28,8 @@
 
 mod checkpoints;
 mod clock;
+#[cfg(feature = "criterion")]
+mod criterion_rt;
 mod cut;
 mod drops;
 mod harness;
@@ -40,6 +43,8 @@ mod workers;
 
 pub use checkpoints::{assert_checkpoints, assert_no_checkpoints};
 pub use clock::MockClock;
+#[cfg(feature = "criterion")]
+pub use criterion_rt::CriterionRuntime;
 pub use cut::Cut;
 pub use drops::{CountDrops, DropGuard};
 #[doc(hidden)]

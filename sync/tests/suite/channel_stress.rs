@@ -177,7 +177,7 @@ fn plain_threads_can_send() {
         while let Ok(number) = receiver.recv().await {
             sum += number;
         }
-        assert_eq!(sum, (0..3 * EACH).sum());
+        assert_eq!(sum, (0..3 * EACH).sum::<u64>());
         for thread in threads {
             thread.join().expect("it has not panicked");
         }

@@ -27,7 +27,7 @@ fn each_function_that_gives_a_future_is_in_the_table_once() {
     let new: Vec<_> = found.difference(&named).map(|(file, name)| format!("  {name} of {file}\n")).collect();
     assert!(
         new.is_empty(),
-        "public functions that give a future, and that no sweep names:\n{}Cut each of them everywhere: in a test of `testing/tests/cancel_sweep_*` with `cancel_everywhere` (or, if it waits for what \
+        "public functions that give a future, and that no sweep names:\n{}Cut each of them everywhere: in a test of `testing/tests/suite/cancel_sweep_*` with `cancel_everywhere` (or, if it waits for what \
          is outside of a simulation, `cancel_everywhere_real`), which checks after each cut that nothing is lost. Then enter it in `testing/tests/cancel_coverage/table.rs`; if it needs no sweep, \
          with the reason.",
         new.concat()

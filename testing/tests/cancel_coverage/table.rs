@@ -11,11 +11,11 @@ use Covered::{Because, By};
 
 type Rows = &'static [(&'static str, &'static [&'static str], Covered)];
 
-const RUNTIME: &str = "cancel_sweep_runtime.rs";
-const SYNC: &str = "cancel_sweep_sync.rs";
-const IO: &str = "cancel_sweep_io.rs";
-const SOCKETS: &str = "cancel_sweep_sockets.rs";
-const TLS: &str = "cancel_sweep_tls.rs";
+const RUNTIME: &str = "suite/cancel_sweep_runtime.rs";
+const SYNC: &str = "suite/cancel_sweep_sync.rs";
+const IO: &str = "suite/cancel_sweep_io.rs";
+const SOCKETS: &str = "suite/cancel_sweep_sockets.rs";
+const TLS: &str = "suite/cancel_sweep_tls.rs";
 const BYTES: &str = "cancel_sweep_real/bytes.rs";
 const REAL: &str = "cancel_sweep_real/sockets.rs";
 const FILES: &str = "cancel_sweep_real/files.rs";

@@ -11,7 +11,7 @@
 //! | `adapters` | the traits of futures-io, tokio and hyper; tokio's context; tower's time-out |
 #![cfg(target_os = "linux")]
 
-#[path = "../common/slot.rs"]
+#[path = "../suite/slot.rs"]
 mod slot;
 
 mod adapters;

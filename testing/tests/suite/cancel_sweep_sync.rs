@@ -1,16 +1,13 @@
 //! Each public async function of the sync crate, cancelled and dropped at each of its suspensions: nothing is lost, and nobody else hangs. All in virtual time.
 
-#[path = "common/slot.rs"]
-mod slot;
-
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use crate::slot::Slot;
 use futures_util::{Sink, StreamExt};
-use slot::Slot;
 use trioxide_runtime::{checkpoint, finally, move_on_after, sleep};
 use trioxide_sync::channel::{self, Receiver, Sender};
 use trioxide_sync::{Barrier, Condition, Event, Lazy, Mutex, OnceCell, ParkingLot, RwLock, Semaphore};

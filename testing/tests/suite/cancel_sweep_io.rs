@@ -1,9 +1,6 @@
 //! What reads and writes streams and files, cancelled and dropped at each of its suspensions: what was not delivered is there still. Streams are those of the memory: sockets of the
 //! system are no part of a simulation. All of it in virtual time.
 
-#[path = "common/slot.rs"]
-mod slot;
-
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -12,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use slot::Slot;
+use crate::slot::Slot;
 use tower_layer::Layer;
 use tower_service::Service;
 use trioxide_io::fs::{self, File};

@@ -1,17 +1,14 @@
 //! TLS over streams of the memory, cancelled and dropped at each of its suspensions: what a read that was cut has not delivered is there for the next; a write or a handshake that was cut leaves a prefix of what was to be
 //! written, and a stream that says that it is broken; and the peer never hangs. All in virtual time.
 
-#[path = "common/slot.rs"]
-mod slot;
-
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
+use crate::slot::Slot;
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::poll;
-use slot::Slot;
 use trioxide_io::TcpListener;
 use trioxide_io::stream::StapledStream;
 use trioxide_io::tls::rustls::pki_types::PrivateKeyDer;
