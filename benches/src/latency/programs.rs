@@ -1,4 +1,6 @@
 //! The programs, written twice side by side.
+//!
+//! Everything happens once at least, and is noted before the end, also where the machine is so busy that the time is over before the first of them.
 
 use std::io::{Read, Write};
 use std::net;
@@ -33,7 +35,7 @@ pub fn trioxide(scenario: &Scenario, workers: usize, time: Duration) -> Quantile
         if let Some(hogs) = scenario.hogs {
             let behind = scenario.measured.contains(&Measured::BehindHog).then(|| (n.clone(), Arc::clone(&log)));
             tasks.push(n.spawn(async move {
-                while Instant::now() < end {
+                loop {
                     let next = trioxide::now() + hogs.every;
                     if let Some((n, log)) = &behind {
                         let (due, log) = (Instant::now(), Arc::clone(log));
@@ -41,6 +43,9 @@ pub fn trioxide(scenario: &Scenario, workers: usize, time: Duration) -> Quantile
                     }
                     compute(hogs.busy);
                     sleep_until(next).await;
+                    if Instant::now() >= end {
+                        break;
+                    }
                 }
             }));
         }
@@ -50,17 +55,20 @@ pub fn trioxide(scenario: &Scenario, workers: usize, time: Duration) -> Quantile
                     let (log, n) = (Arc::clone(&log), n.clone());
                     outside.push(generator(end, SPAWN_EVERY, move |due| {
                         let log = Arc::clone(&log);
-                        n.spawn(async move { log.note(due) });
+                        drop(n.spawn(async move { log.note(due) }));
                     }));
                 }
                 Measured::Timers => {
                     for _ in 0..SLEEPERS {
                         let log = Arc::clone(&log);
                         tasks.push(n.spawn(async move {
-                            while Instant::now() < end {
+                            loop {
                                 let due = Instant::now() + SLEEP;
                                 sleep(SLEEP).await;
                                 log.note(due);
+                                if Instant::now() >= end {
+                                    break;
+                                }
                             }
                         }));
                     }
@@ -86,7 +94,7 @@ pub fn trioxide(scenario: &Scenario, workers: usize, time: Duration) -> Quantile
         for task in tasks {
             let _ = task.await;
         }
-        n.cancel("the time is over");
+        // The nursery waits for what was spawned to note something; the server ends with its client.
     }));
     log.quantiles()
 }
@@ -105,20 +113,27 @@ pub fn tokio(scenario: &Scenario, workers: usize, time: Duration) -> Quantiles {
     let (measured, hogs) = (scenario.measured, scenario.hogs);
     let kept = Arc::clone(&log);
     let body = async move {
-        let mut outside = Vec::new();
+        let (mut outside, mut spawning) = (Vec::new(), Vec::new());
         let mut group = tokio::task::JoinSet::new();
         let mut servers = Vec::new();
         if let Some(hogs) = hogs {
             let behind = measured.contains(&Measured::BehindHog).then(|| Arc::clone(&log));
             group.spawn(async move {
-                while Instant::now() < end {
+                let mut last = None;
+                loop {
                     let next = tokio::time::Instant::now() + hogs.every;
                     if let Some(log) = &behind {
                         let (due, log) = (Instant::now(), Arc::clone(log));
-                        tokio::spawn(async move { log.note(due) });
+                        last = Some(tokio::spawn(async move { log.note(due) }));
                     }
                     compute(hogs.busy);
                     tokio::time::sleep_until(next).await;
+                    if Instant::now() >= end {
+                        break;
+                    }
+                }
+                if let Some(last) = last {
+                    last.await.expect("it only notes");
                 }
             });
         }
@@ -127,19 +142,22 @@ pub fn tokio(scenario: &Scenario, workers: usize, time: Duration) -> Quantiles {
             match measured {
                 Measured::Spawns => {
                     let handle = tokio::runtime::Handle::current();
-                    outside.push(generator(end, SPAWN_EVERY, move |due| {
+                    spawning.push(generator(end, SPAWN_EVERY, move |due| {
                         let log = Arc::clone(&log);
-                        handle.spawn(async move { log.note(due) });
+                        handle.spawn(async move { log.note(due) })
                     }));
                 }
                 Measured::Timers => {
                     for _ in 0..SLEEPERS {
                         let log = Arc::clone(&log);
                         group.spawn(async move {
-                            while Instant::now() < end {
+                            loop {
                                 let due = Instant::now() + SLEEP;
                                 tokio::time::sleep(SLEEP).await;
                                 log.note(due);
+                                if Instant::now() >= end {
+                                    break;
+                                }
                             }
                         });
                     }
@@ -163,6 +181,10 @@ pub fn tokio(scenario: &Scenario, workers: usize, time: Duration) -> Quantiles {
             let joined = tokio::task::spawn_blocking(|| thread.join());
             joined.await.expect("not aborted").expect("a thread panicked");
         }
+        for thread in spawning {
+            let joined = tokio::task::spawn_blocking(|| thread.join());
+            joined.await.expect("not aborted").expect("a thread panicked").await.expect("it only notes");
+        }
         while let Some(ended) = group.join_next().await {
             ended.expect("a task panicked");
         }
@@ -182,14 +204,21 @@ fn compute(time: Duration) {
     }
 }
 
-/// A thread that does `what` every so often until `end`, with the time at which it was due.
-fn generator(end: Instant, every: Duration, mut what: impl FnMut(Instant) + Send + 'static) -> JoinHandle<()> {
+/// A thread that does `what` every so often until `end`, with the time at which it was due; it gives what came of the last.
+fn generator<T: Send + 'static>(
+    end: Instant,
+    every: Duration,
+    mut what: impl FnMut(Instant) -> T + Send + 'static,
+) -> JoinHandle<T> {
     thread::spawn(move || {
         let mut due = Instant::now();
-        while due < end {
+        loop {
             thread::sleep(due.saturating_duration_since(Instant::now()));
-            what(due);
+            let last = what(due);
             due += every;
+            if due >= end {
+                break last;
+            }
         }
     })
 }
