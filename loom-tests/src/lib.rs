@@ -5,19 +5,19 @@
 //!
 //! | file | models |
 //! | --- | --- |
-//! | `tests/state.rs` | the state word of a task |
-//! | `tests/idle.rs` | idle and park |
-//! | `tests/sentry.rs` | who watches the workers that run |
-//! | `tests/nursery.rs` | the counts behind a nursery's join |
-//! | `tests/start.rs` | starting a child against cancels of either side |
-//! | `tests/cancel.rs` | cancel against suspension, attaching and guards |
-//! | `tests/timer.rs` | timer against completion |
-//! | `tests/limiter.rs` | the capacity limiter |
-//! | `tests/token.rs` | what other threads send into a run, against its shutdown |
-//! | `tests/portal.rs` | calls into a portal's run, against its close and its drop |
-//! | `tests/shield.rs` | shields that are switched |
-//! | `tests/sync.rs` | events and channels |
-//! | `tests/whole.rs` | the whole runtime, through its public interface |
+//! | `tests/models/state.rs` | the state word of a task |
+//! | `tests/models/idle.rs` | idle and park |
+//! | `tests/models/sentry.rs` | who watches the workers that run |
+//! | `tests/models/nursery.rs` | the counts behind a nursery's join |
+//! | `tests/models/start.rs` | starting a child against cancels of either side |
+//! | `tests/models/cancel.rs` | cancel against suspension, attaching and guards |
+//! | `tests/models/timer.rs` | timer against completion |
+//! | `tests/models/limiter.rs` | the capacity limiter |
+//! | `tests/models/token.rs` | what other threads send into a run, against its shutdown |
+//! | `tests/models/portal.rs` | calls into a portal's run, against its close and its drop |
+//! | `tests/models/shield.rs` | shields that are switched |
+//! | `tests/models/sync.rs` | events and channels |
+//! | `tests/models/whole.rs` | the whole runtime, through its public interface |
 #![cfg(loom)]
 
 mod baton;

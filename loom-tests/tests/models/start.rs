@@ -1,5 +1,4 @@
 //! `start` against a cancel of either side, on the real tree of scopes.
-#![cfg(loom)]
 
 use std::sync::Arc;
 

@@ -1,5 +1,4 @@
 //! A shield that is switched against a cancel, an entry, a guard, and another switch, on the real tree of scopes.
-#![cfg(loom)]
 
 use loom::thread;
 use trioxide_loom::{Baton, explore};

@@ -1,9 +1,7 @@
 //! The whole runtime with two workers, through its public interface: the real tasks, nurseries, scopes, scheduler and parkers.
 //!
 //! The queues themselves are crossbeam's, which loom does not see into; it switches threads around them, not inside.
-#![cfg(loom)]
 #![allow(unsafe_code)] // `loom::cell::UnsafeCell` hands out raw pointers, and checks each access itself.
-#![allow(clippy::arc_with_non_send_sync)] // The threads of a model take turns.
 
 use std::cell::Cell;
 use std::convert::Infallible;

@@ -1,6 +1,5 @@
 //! What other threads call into the run of a portal, against its close and its drop. The run, its nursery and the scope that ends the body, by their
 //! real types; the thread of the run is a thread of the model.
-#![cfg(loom)]
 
 use loom::sync::Arc;
 use loom::sync::atomic::AtomicUsize;

@@ -1,5 +1,4 @@
 //! The capacity limiter: hand-over against a wait that begins or is dropped, and against a change of the total.
-#![cfg(loom)]
 
 use std::future::Future;
 use std::pin::{Pin, pin};

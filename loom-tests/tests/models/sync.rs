@@ -1,5 +1,4 @@
 //! Events and channels: the wait list, hand-over and close, against cancel and drop. The models themselves are `sync/src/models.rs`.
-#![cfg(loom)]
 
 use trioxide_sync::models;
 

@@ -1,5 +1,4 @@
 //! Sentries: no worker runs unwatched while another sleeps for good.
-#![cfg(loom)]
 
 use std::sync::Arc;
 

@@ -1,7 +1,5 @@
 //! The counts behind a nursery's join: `Live`, and the tokens of the task that opened it.
-#![cfg(loom)]
 #![allow(unsafe_code)] // `loom::cell::UnsafeCell` hands out raw pointers, and checks each access itself.
-#![allow(clippy::arc_with_non_send_sync)] // The threads of a model take turns.
 
 use std::sync::{Arc, Weak};
 

@@ -1,5 +1,4 @@
 //! Cancel against suspension, attaching and guards, on the real tree of scopes.
-#![cfg(loom)]
 
 use std::sync::Arc;
 

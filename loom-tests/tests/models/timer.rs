@@ -1,5 +1,4 @@
 //! Timer against completion, on the real wheel: what a timer was to do is done or given back, once.
-#![cfg(loom)]
 
 use loom::thread;
 use trioxide_loom::{Baton, explore};

@@ -1,5 +1,4 @@
 //! What wants to know that a task has had a turn is told so, whenever it asks: `task::after` A2. Through the real tasks and workers.
-#![cfg(loom)]
 
 use std::future::{Future, poll_fn};
 use std::sync::Arc;

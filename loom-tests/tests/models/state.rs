@@ -1,7 +1,5 @@
 //! The state word of a task. Whoever gets a queue entry runs the task at once, so nothing but the word orders the threads.
-#![cfg(loom)]
 #![allow(unsafe_code)] // `loom::cell::UnsafeCell` hands out raw pointers, and checks each access itself.
-#![allow(clippy::arc_with_non_send_sync)] // The threads of a model take turns.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize as Count;

@@ -1,5 +1,4 @@
 //! What other threads send into a run, against its shutdown.
-#![cfg(loom)]
 
 use std::task::Poll;
 

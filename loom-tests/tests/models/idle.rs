@@ -2,7 +2,6 @@
 //!
 //! A task that is left in a queue while everybody sleeps is a deadlock here. Tasks that wait for each other find more: one that is left
 //! in a queue while *one* worker sleeps, and the other is busy.
-#![cfg(loom)]
 
 use std::sync::Arc;
 
