@@ -1,4 +1,4 @@
-//! Calls that are interrupted, put off and cut short: nothing of it is seen above.
+//! Calls that are interrupted, put off and cut short: nothing of it is seen above. In virtual time.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
