@@ -9,7 +9,7 @@
 //!                                                                 └── delivers ◀───────────────────────┘
 //! ```
 //!
-//! To wake a thread takes longer than most jobs. So a thread is not woken for each job, but for each `JOBS_PER_SEARCHER` that nobody is on his way to; who comes sends the next, before it begins with its job, which
+//! To wake a thread takes longer than most jobs. So a thread is not woken for each job, but for each `JOBS_PER_SEARCHER` that nobody is on his way to; who comes sends the next if there are too few, before it begins with its job, which
 //! may block. And a thread that has delivered searches already when it does, and lingers a little: the answer to an answer is often another call.
 //!
 //! Invariants, whenever the lock is free:
