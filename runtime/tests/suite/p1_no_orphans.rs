@@ -101,6 +101,36 @@ fn a_handle_that_outlives_a_nursery_that_nobody_has_used_finds_it_closed() {
     });
 }
 
+/// The handle that the body gets is lent (`scope::unlinked` V4): wherever it goes, and whichever of its clones goes first, the nursery is over once, and the next is another.
+#[test]
+fn a_handle_of_a_nursery_that_nobody_has_used_is_dropped_anywhere_or_never() {
+    on_each(ALL, async || {
+        for _ in 0..3 {
+            nursery(async |n: Nursery<Never>| thread::spawn(move || drop(n)).join().unwrap()).await;
+            nursery(async |n: Nursery<Never>| {
+                let other = n.clone();
+                thread::spawn(move || drop(n)).join().unwrap();
+                drop(other);
+            })
+            .await;
+            let mut kept = None;
+            nursery(async |n: Nursery<Never>| {
+                kept = Some(n.clone());
+                std::mem::forget(n);
+            })
+            .await;
+            assert!(kept.unwrap().try_spawn(ready(())).is_err());
+            let ended = Flag::default();
+            let ending = ended.clone();
+            nursery(async move |n| {
+                n.spawn(async move { ending.set() });
+            })
+            .await;
+            assert!(ended.is_set());
+        }
+    });
+}
+
 #[test]
 fn an_early_return_waits_for_the_children_and_cancels_none() {
     on_each(ALL, async || {
