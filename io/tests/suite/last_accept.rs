@@ -29,18 +29,18 @@ async fn answers(clients: Vec<net::TcpStream>) -> io::Result<Vec<String>> {
 }
 
 async fn is_answered(server: Server<impl Fn(TcpStream, net::SocketAddr) -> Answer + Send + Sync + 'static>) {
-    nursery(async |n: Nursery<io::Error>| {
+    let address = nursery(async |n: Nursery<io::Error>| {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = n.start(async move |started| server.run_started([listener], started).await).await.unwrap()[0];
         let clients = clients(address);
         n.stop(Duration::from_secs(60));
         assert_eq!(answers(clients).await?, ["hello"; CLIENTS]);
-        let refused = net::TcpStream::connect(address).unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused, "the listener is closed");
-        Ok(())
+        Ok(address)
     })
     .await
     .unwrap();
+    let refused = net::TcpStream::connect(address).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused, "the listener is closed");
 }
 
 type Answer = std::pin::Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;

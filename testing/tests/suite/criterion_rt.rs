@@ -38,5 +38,5 @@ fn it_gives_the_output_also_of_what_borrows_and_the_panic() {
     assert_eq!(runtime.block_on(async { text.len() }), 8);
     let panic = catch_unwind(AssertUnwindSafe(|| runtime.block_on(async { panic!("a bench fails") })));
     assert_eq!(panic.unwrap_err().downcast_ref(), Some(&"a bench fails"));
-    assert_eq!((&runtime).block_on(async { 1 }), 1, "and goes on");
+    assert_eq!(runtime.block_on(async { 1 }), 1, "and goes on");
 }
