@@ -371,17 +371,20 @@ impl Permits {
 
     /// The word stands for the line again if nobody is there.
     fn settle(&self, locked: &mut LockedLine<'_>) {
+        let is_alone = (0..QUEUES).all(|queue| locked.waiting(queue) == 0);
+        self.settle_state(locked, is_alone);
+    }
+
+    /// As `settle`, under whichever kind of lock; `is_alone`: nobody is in any queue.
+    #[inline]
+    fn settle_state(&self, state: &mut State, is_alone: bool) {
         // Ordering: it is set and cleared under this lock. The last one may have settled while another was serving and had let go of the lock.
-        if self.word.load(Ordering::Relaxed) & BUSY == 0
-            || locked.broken.is_some()
-            || locked.debt > 0
-            || (0..QUEUES).any(|queue| locked.waiting(queue) > 0)
-        {
+        if !is_alone || self.word.load(Ordering::Relaxed) & BUSY == 0 || state.broken.is_some() || state.debt > 0 {
             return;
         }
-        let word = match locked.owner.take() {
+        let word = match state.owner.take() {
             Some(owner) => owner << SHIFT | OWNED,
-            None => (std::mem::take(&mut locked.free) as u64) << SHIFT,
+            None => (std::mem::take(&mut state.free) as u64) << SHIFT,
         };
         // Release: what was done before permits were given back in the line is seen by who takes them from the word.
         self.word.store(word, Ordering::Release);

@@ -439,6 +439,40 @@ impl<'a, G, P: Default, const N: usize> Waiter<'a, G, P, N> {
         }
     }
 
+    /// Takes what it was offered: stops waiting under the lock, if it waits in `queue`, to which it was moved by [`Locked::offer`]; what `f` makes of the payload, which stays.
+    ///
+    /// # Panics
+    ///
+    /// If `locked` is another lot.
+    #[inline]
+    pub fn claim<R>(
+        self: Pin<&mut Self>,
+        locked: &mut Quiet<'_, G, P, N>,
+        queue: usize,
+        f: impl FnOnce(&mut P) -> R,
+    ) -> Option<R> {
+        assert!(std::ptr::eq(self.lot, locked.lot), "another lot's lock");
+        let node = NonNull::from(&self.node);
+        // Ordering: as in `poll`.
+        if self.node.state.load(Ordering::Relaxed) != WAITING {
+            return None;
+        }
+        // SAFETY: the state is Waiting and the lock is held (W3).
+        if unsafe { with_fields(node, |fields| fields.queue) } != queue {
+            return None;
+        }
+        // SAFETY: as above; a waiting node is in that queue of its own lot, which is locked (W1, W5).
+        let result = unsafe {
+            locked.inner.queues[queue].remove(node);
+            with_fields(node, |fields| {
+                debug_assert!(fields.waker.is_none(), "`offer` has taken it");
+                f(&mut fields.payload)
+            })
+        };
+        self.node.state.store(OUTSIDE, Ordering::Relaxed);
+        Some(result)
+    }
+
     /// Stops waiting under the lock; the payload, if it did wait. If it was notified, nothing happens: [`poll`](Self::poll) or [`leave`](Self::leave) takes the result.
     ///
     /// # Panics

@@ -73,6 +73,45 @@ fn armed_against_a_turn() {
     });
 }
 
+/// Two threads arm at once, so that one finds the place taken that needs no lock, while the main task has a turn in which it claims what is there, or is to be told.
+#[test]
+fn two_arm_against_a_turn() {
+    explore("after: two arm against a turn", 2, || {
+        let (one, other) = (Told::new(), Told::new());
+        let armed = run(1, async {
+            let armed = [&one, &other].map(|told| {
+                let (task, told) = (TaskRef::current().unwrap(), Arc::clone(told));
+                thread::spawn(move || hand_over(&task, &told))
+            });
+            checkpoint().await;
+            armed
+        });
+        armed.into_iter().for_each(|armed| armed.join().unwrap());
+        assert!(one.count() >= 1 && other.count() >= 1, "one was forgotten");
+    });
+}
+
+/// A thread arms while the task, in a turn, claims: it is told, or it is claimed, and what is taken out is whole.
+#[test]
+fn armed_against_a_claim() {
+    explore("after: armed against a claim", 2, || {
+        let told = Told::new();
+        let armed = run(1, async {
+            let (task, told) = (TaskRef::current().unwrap(), Arc::clone(&told));
+            let armed = thread::spawn({
+                let told = Arc::clone(&told);
+                move || hand_over(&task, &told)
+            });
+            TaskRef::claimed(&told, 7);
+            checkpoint().await;
+            TaskRef::claimed(&told, 7);
+            armed
+        });
+        armed.join().unwrap();
+        assert_eq!(Arc::strong_count(&told), 1, "nothing of it is left in the task");
+    });
+}
+
 /// The main task arms for a child, which ends meanwhile on the other worker.
 #[test]
 fn armed_against_the_end_of_a_child() {

@@ -155,18 +155,17 @@ impl Permits {
     /// Polled again while it waits: claims what it was handed, or takes its old place if it was passed over.
     fn poll_waiting(&self, mut waiter: Standing<'_, '_>, want: Want, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         let line: &Arc<Line> = self.line();
-        let mut locked = line.lot.lock();
+        let mut quiet = line.lot.lock_quietly();
+        if let Some(number) = waiter.as_mut().claim(&mut quiet, HANDED, |ask| ask.number) {
+            quiet.owner = want.holder.or(quiet.owner);
+            let is_alone = (0..QUEUES).all(|queue| quiet.waiting(queue) == 0);
+            self.settle_state(&mut quiet, is_alone);
+            drop(quiet);
+            TaskRef::claimed(line, number);
+            return Poll::Ready(Ok(()));
+        }
+        let mut locked = quiet.into_locked();
         match waiter.queue(&locked) {
-            Some(HANDED) => {
-                let ask = waiter.withdraw_from(&mut locked);
-                locked.owner = want.holder.or(locked.owner);
-                self.settle(&mut locked);
-                drop(locked);
-                if let Some(ask) = ask {
-                    TaskRef::claimed(line, ask.number);
-                }
-                Poll::Ready(Ok(()))
-            }
             Some(PASSED) => {
                 // Its task was taken when it was handed what it did not claim.
                 let mut who = Who::polls(cx.waker());

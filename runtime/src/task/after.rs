@@ -15,6 +15,9 @@
 //!   nobody can arm any more (`state` rule 5).
 //! - **A3** The lock is a leaf: nothing is called, nor dropped, under it.
 //! - **A4** What is due is touched by the holder of `RUNNING` only, in steps that call nothing.
+//! - **A5** There is a place for one that needs no lock, and nearly always is enough; who finds it taken goes to the others, under the lock. The place is Empty, Filling or Full. Who has made it Filling from Empty has what is in it, alone, and makes
+//!   it Full; of what is Full the holder of `RUNNING` has what is in it, and alone makes it Empty. So each step has one who may take it, and what is in the place passes from one to the other by a release and an acquire.
+//!   A turn that begins while it is Filling does not see it, and need not: the wake is yet to come (A2).
 #![allow(unsafe_code)]
 
 use std::ptr;
@@ -23,7 +26,7 @@ use std::task::Waker;
 
 use super::{Header, TaskId, waker};
 use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicU32};
+use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32};
 use crate::primitives::{Mutex, UnsafeCell};
 use crate::{contain, context, line};
 
@@ -74,7 +77,7 @@ impl TaskRef {
     }
 
     /// In the poll of a task that was handed something: it has claimed it. What [`after_turn`](Self::after_turn) was called with for that, `what` and `number`, need not be told any more. (It may be told all
-    /// the same: if the turn that counts had not begun, or another task was handed it.)
+    /// the same, as when another task was handed it.)
     pub fn claimed<T>(what: &Arc<T>, number: u64) {
         let what = Arc::as_ptr(what).cast::<()>();
         let found = context::with_current_task(|header| header.after.take(what, number));
@@ -103,14 +106,22 @@ pub(super) struct After {
 }
 
 struct List {
-    armed: Mutex<Several>,
-    /// Whether anything is armed; changed under the lock.
-    any: AtomicBool,
+    /// Whose `first` is (A5).
+    place: AtomicU8,
+    first: UnsafeCell<Option<Armed>>,
+    more: Mutex<Vec<Armed>>,
+    /// Whether there are more; changed under the lock.
+    any_more: AtomicBool,
     /// For the turn that is under way (A4).
-    due: UnsafeCell<Several>,
+    due: UnsafeCell<InTurn>,
 }
 
-// SAFETY: what is due is touched by the holder of `RUNNING` only (A4), and may go to another thread with that.
+// The states of the place, see A5.
+const EMPTY: u8 = 0;
+const FILLING: u8 = 1;
+const FULL: u8 = 2;
+
+// SAFETY: what is due is touched by the holder of `RUNNING` only (A4), what is in the place by who has it (A5), and both may go to another thread with that.
 unsafe impl Sync for List {}
 
 struct Armed {
@@ -120,53 +131,28 @@ struct Armed {
     spared: bool,
 }
 
-/// In the order in which they came. Of more than one only where a task waits for several things at once, so the first takes no allocation.
-#[derive(Default)]
-struct Several {
-    first: Option<Armed>,
-    more: Vec<Armed>,
+impl Armed {
+    fn is(&self, what: *const (), number: u64) -> bool {
+        self.number == number && ptr::eq(Arc::as_ptr(&self.what).cast(), what)
+    }
+
+    /// Whether its turn has been: not if the task is due again, once.
+    fn is_over(&mut self, due_again: bool) -> bool {
+        !due_again || std::mem::replace(&mut self.spared, true)
+    }
 }
 
-impl Several {
-    fn is_empty(&self) -> bool {
-        self.first.is_none() && self.more.is_empty()
-    }
-
-    fn into_iter(self) -> impl Iterator<Item = Armed> {
-        self.first.into_iter().chain(self.more)
-    }
-
-    /// Those that have been spared before; the others are spared now.
-    #[cold]
-    fn take_unspared(&mut self) -> Self {
-        let mut unspared = Self::default();
-        for mut armed in std::mem::take(self).into_iter() {
-            if std::mem::replace(&mut armed.spared, true) { unspared.push(armed) } else { self.push(armed) }
-        }
-        unspared
-    }
-
-    fn push(&mut self, armed: Armed) {
-        if self.is_empty() {
-            self.first = Some(armed);
-        } else {
-            self.more.push(armed);
-        }
-    }
-
-    fn remove(&mut self, what: *const (), number: u64) -> Option<Armed> {
-        let is_it = |armed: &Armed| armed.number == number && ptr::eq(Arc::as_ptr(&armed.what).cast(), what);
-        if self.first.as_ref().is_some_and(is_it) {
-            return self.first.take();
-        }
-        let place = self.more.iter().position(is_it)?;
-        Some(self.more.remove(place))
-    }
+/// What was armed before the turn began. Of more than one only where a task waits for several things at once.
+#[derive(Default)]
+struct InTurn {
+    /// That which is in the place.
+    first: bool,
+    more: Vec<Armed>,
 }
 
 /// What is to be told at the end of a turn.
 #[must_use]
-pub(super) struct Due(Option<Several>);
+pub(super) struct Due(Option<Vec<Armed>>);
 
 impl Due {
     /// The turn has ended.
@@ -210,12 +196,10 @@ impl After {
         self.turn_ends(|| false).tell();
     }
 
-    /// What is due, if that is. The caller runs in the task, so it holds `RUNNING`.
+    /// What is armed, if that is. The caller runs in the task, so it holds `RUNNING`.
+    #[inline]
     fn take(&self, what: *const (), number: u64) -> Option<Armed> {
-        self.list()?.due.with_mut(|due| {
-            // SAFETY: A4.
-            unsafe { &mut *due }.remove(what, number)
-        })
+        self.list()?.take(what, number)
     }
 
     #[inline]
@@ -240,47 +224,124 @@ impl After {
                 }
             }
         });
-        let mut locked = list.armed.lock();
-        locked.push(armed);
-        // Release pairs with the acquire in `make_due`. Whether it is seen in time is a matter of the state word (A2).
-        list.any.store(true, Release);
+        list.arm(armed);
     }
 }
 
 impl List {
     fn new() -> Self {
         Self {
-            armed: Mutex::new(Several::default()),
-            any: AtomicBool::new(false),
-            due: UnsafeCell::new(Several::default()),
+            place: AtomicU8::new(EMPTY),
+            first: UnsafeCell::new(None),
+            more: Mutex::new(Vec::new()),
+            any_more: AtomicBool::new(false),
+            due: UnsafeCell::new(InTurn::default()),
         }
+    }
+
+    #[inline]
+    fn arm(&self, armed: Armed) {
+        // Acquire pairs with the release in `empty`: what was there has been taken out.
+        if self.place.compare_exchange(EMPTY, FILLING, Acquire, Relaxed).is_err() {
+            return self.arm_more(armed);
+        }
+        self.first.with_mut(|first| {
+            // SAFETY: A5: we have made it Filling. Nothing is in it, so nothing is dropped.
+            unsafe { first.write(Some(armed)) }
+        });
+        // Release pairs with the acquire in `is_full`. Whether it is seen in time is a matter of the state word (A2).
+        self.place.store(FULL, Release);
+    }
+
+    #[cold]
+    fn arm_more(&self, armed: Armed) {
+        let mut more = self.more.lock();
+        more.push(armed);
+        // Release pairs with the acquire in `turn_begins`; for the rest as in `arm`.
+        self.any_more.store(true, Release);
+    }
+
+    /// Whether `first` is ours. The caller holds `RUNNING`, as in all that follows.
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.place.load(Acquire) == FULL
+    }
+
+    /// Gives `f` what is in the place, which is full.
+    #[inline]
+    fn with_first<R>(&self, f: impl FnOnce(&mut Option<Armed>) -> R) -> R {
+        self.first.with_mut(|first| {
+            // SAFETY: Full, and `RUNNING` is ours (A5).
+            f(unsafe { &mut *first })
+        })
+    }
+
+    /// Takes out what is in the place, which is full.
+    #[inline]
+    fn empty(&self) -> Option<Armed> {
+        let armed = self.with_first(Option::take);
+        self.place.store(EMPTY, Release);
+        armed
+    }
+
+    /// Gives `f` what is due.
+    #[inline]
+    fn with_due<R>(&self, f: impl FnOnce(&mut InTurn) -> R) -> R {
+        self.due.with_mut(|due| {
+            // SAFETY: A4.
+            f(unsafe { &mut *due })
+        })
     }
 
     #[inline]
     fn make_due(&self) {
-        if self.any.load(Acquire) {
-            let mut locked = self.armed.lock();
-            self.any.store(false, Relaxed);
-            let armed = std::mem::take(&mut *locked);
-            drop(locked);
-            self.due.with_mut(|due| {
-                // SAFETY: A4.
-                let due = unsafe { &mut *due };
-                // What is there was spared.
-                if due.is_empty() { *due = armed } else { armed.into_iter().for_each(|armed| due.push(armed)) }
-            });
+        if self.is_full() {
+            self.with_due(|due| due.first = true);
+        }
+        if self.any_more.load(Acquire) {
+            self.make_more_due();
         }
     }
 
+    #[cold]
+    fn make_more_due(&self) {
+        let mut locked = self.more.lock();
+        self.any_more.store(false, Relaxed);
+        let more = std::mem::take(&mut *locked);
+        drop(locked);
+        // What is there was spared.
+        self.with_due(|due| due.more.extend(more));
+    }
+
     #[inline]
-    fn take_due(&self, due_again: impl FnOnce() -> bool) -> Option<Several> {
-        self.due.with_mut(|due| {
-            // SAFETY: A4. (`due_again` looks at the state of the task.)
-            let due = unsafe { &mut *due };
-            if due.is_empty() {
-                return None;
-            }
-            Some(if due_again() { due.take_unspared() } else { std::mem::take(due) })
+    fn take_due(&self, due_again: impl FnOnce() -> bool) -> Option<Vec<Armed>> {
+        let is_any = self.with_due(|due| due.first || !due.more.is_empty());
+        is_any.then(|| self.take_over(due_again()))
+    }
+
+    /// Those that are due, and over.
+    #[cold]
+    fn take_over(&self, due_again: bool) -> Vec<Armed> {
+        let mut over = Vec::new();
+        let first = self.with_due(|due| due.first);
+        // A3: one that is taken out moves to `over`, and is not dropped here.
+        if first && self.with_first(|first| first.as_mut().is_some_and(|armed| armed.is_over(due_again))) {
+            self.with_due(|due| due.first = false);
+            over.extend(self.empty());
+        }
+        self.with_due(|due| over.extend(due.more.extract_if(.., |armed| armed.is_over(due_again))));
+        over
+    }
+
+    #[inline]
+    fn take(&self, what: *const (), number: u64) -> Option<Armed> {
+        if self.is_full() && self.with_first(|first| first.as_ref().is_some_and(|armed| armed.is(what, number))) {
+            self.with_due(|due| due.first = false);
+            return self.empty();
+        }
+        self.with_due(|due| {
+            let place = due.more.iter().position(|armed| armed.is(what, number))?;
+            Some(due.more.remove(place))
         })
     }
 }
