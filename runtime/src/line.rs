@@ -82,6 +82,8 @@ pub(crate) struct State {
     debt: usize,
     next_number: u64,
     broken: Option<Broken>,
+    /// Who waits is let in without a permit: see [`Permits::open`].
+    is_open: bool,
 }
 
 impl State {
@@ -327,6 +329,35 @@ impl Permits {
             locked.broken = None;
         }
         self.serve_and_settle(locked);
+    }
+
+    /// There are `permits` more, which is more than will ever be wanted, and so for good: all who wait are let in at once, and each who comes.
+    ///
+    /// It is no hand-over: what one who is let in does not claim is missed by nobody, so no turn is waited for.
+    pub fn open(&self, permits: usize) {
+        let mut word = self.word.load(Ordering::Relaxed);
+        while word & BUSY == 0 {
+            let sum = (word >> SHIFT) + permits as u64;
+            // Release: as in `give`.
+            match self.word.compare_exchange_weak(word, sum << SHIFT, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => word = now,
+            }
+        }
+        self.open_busy(permits);
+    }
+
+    #[cold]
+    fn open_busy(&self, permits: usize) {
+        let line = self.line();
+        let mut locked = line.lot.lock();
+        // As in `give_busy`.
+        self.busy(&mut locked);
+        locked.put_back(permits);
+        locked.is_open = true;
+        locked.notify_all(LINE);
+        line.lot.notify_all(PASSED);
+        self.settle(&mut line.lot.lock());
     }
 
     /// Takes away so many: what is free now, the rest as it comes back.

@@ -3,7 +3,8 @@
 //! They go through the public types, whose checkpoints always stand open under loom.
 
 use crate::channel::{self, RecvError, TryRecvError};
-use crate::{Event, Mutex, RwLock, Semaphore};
+use crate::{Event, Mutex, OnceCell, RwLock, Semaphore};
+use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -360,6 +361,29 @@ pub fn lock_by_three() {
             other.join().unwrap();
         }
         assert_eq!(*lock.try_lock().unwrap(), 3);
+    });
+}
+
+/// Two want the value of a cell; a third begins to make it, or to wait for it, goes away, and comes again: one makes it, and all have it.
+pub fn a_cell_that_is_made_lets_all_in() {
+    loom::model(|| {
+        let cell = loom::sync::Arc::new(OnceCell::new());
+        let made = loom::sync::Arc::new(AtomicUsize::new(0));
+        let others: Vec<_> = (0..2)
+            .map(|_| {
+                let made = made.clone();
+                spawn_with(&cell, move |cell| {
+                    let value = block_on(cell.get_or_init(async || made.fetch_add(1, Ordering::Relaxed)));
+                    assert_eq!(*value, 0);
+                })
+            })
+            .collect();
+        drop(poll_once(pin!(cell.get_or_init(std::future::pending::<usize>))));
+        assert_eq!(*block_on(cell.get_or_init(async || made.fetch_add(1, Ordering::Relaxed))), 0);
+        for other in others {
+            other.join().unwrap();
+        }
+        assert_eq!(made.load(Ordering::Relaxed), 1);
     });
 }
 

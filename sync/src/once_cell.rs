@@ -155,7 +155,7 @@ impl<T> OnceCell<T> {
     /// The caller has the right.
     fn made(&self, value: T) -> &T {
         let value = self.value.get_or_init(|| value);
-        self.right.give(MOST / 2);
+        self.right.open(MOST / 2);
         value
     }
 }

@@ -38,6 +38,7 @@ models! {
     unlock_against_lock
     unlock_against_dropped_lock
     lock_by_three
+    a_cell_that_is_made_lets_all_in
     permits_come_back_against_dropped_wait
     readers_let_in_against_readers_that_leave
     a_line_that_empties_while_it_is_served

@@ -198,10 +198,13 @@ impl Permits {
                 Poll::Pending
             }
             None => {
-                // Told that it is broken. That may have been repaired since, but it has been.
-                let broken = locked.broken;
+                let (is_open, broken) = (locked.is_open, locked.broken);
                 drop(locked);
                 let _ = waiter.leave();
+                if is_open {
+                    return Poll::Ready(Ok(()));
+                }
+                // Told that it is broken. That may have been repaired since, but it has been.
                 Poll::Ready(Err(broken.unwrap_or(Broken { holder: None, panicked: true })))
             }
         }
