@@ -390,6 +390,16 @@ pub(crate) fn with_current_task<R>(f: impl FnOnce(&Header) -> R) -> Option<R> {
     unsafe { task.as_ref() }.map(f)
 }
 
+/// The worker, for `f`, if the task that it polls counts in `node` as an ordinary child; false otherwise.
+#[inline]
+pub(crate) fn worker_of_child(node: &Node, f: impl FnOnce(&Worker) -> bool) -> bool {
+    let found = CONTEXT.try_with(|context| (context.task.get(), context.worker.get()));
+    let (task, worker) = found.unwrap_or((ptr::null(), ptr::null()));
+    // SAFETY: C1, for both.
+    let (task, worker) = unsafe { (task.as_ref(), worker.as_ref()) };
+    task.is_some_and(|task| ptr::eq(task.counts_in(), node)) && worker.is_some_and(f)
+}
+
 /// Whether the task that is being polled is that with `id`.
 pub(crate) fn is_task(id: TaskId) -> bool {
     let task = CONTEXT.with(|context| context.task.get());

@@ -246,33 +246,43 @@ impl<E: Send + 'static> Nursery<E> {
     /// How many children have not ended, services included. A snapshot.
     #[expect(clippy::len_without_is_empty, reason = "`is_empty` would ask for a decision on a snapshot")]
     pub fn len(&self) -> usize {
-        let children = ordinary(self.node(), &self.node.inner.lock());
-        self.node.live.services() + children.saturating_sub(usize::from(self.node.has(BODY_OPEN)))
+        let node = self.node();
+        let children = ordinary(node, &node.inner.lock());
+        node.live.services() + children.saturating_sub(usize::from(node.has(BODY_OPEN)))
     }
 }
 
 impl<E> Clone for Nursery<E> {
     fn clone(&self) -> Self {
-        Self { node: ManuallyDrop::new(Arc::clone(&self.node)), error: PhantomData }
+        // Children of the nursery take their handles' references from the worker that polls them, and leave them there (`kept` J7).
+        let kept = context::worker_of_child(&self.node, |worker| worker.kept.take_reference(&self.node));
+        let node = match kept {
+            // SAFETY: `kept` J7: the reference was the worker's, and is this handle's now.
+            true => unsafe { Arc::from_raw(Arc::as_ptr(&self.node)) },
+            false => Arc::clone(&self.node),
+        };
+        Self { node: ManuallyDrop::new(node), error: PhantomData }
     }
 }
 
 impl<E> Drop for Nursery<E> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: once, and nobody uses it after that.
-        unsafe { ManuallyDrop::take(&mut self.node) }.hand_back();
+        if !context::worker_of_child(&self.node, |worker| worker.kept.keep_reference(&self.node)) {
+            // SAFETY: once, and nobody uses it after that.
+            unsafe { ManuallyDrop::take(&mut self.node) }.hand_back();
+        }
     }
 }
 
 impl<E> fmt::Debug for Nursery<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        super::link(&self.node);
         let linked = &self.node;
+        super::link(linked);
         f.debug_struct("Nursery")
             .field("children", &ordinary(linked, &linked.inner.lock()))
-            .field("services", &self.node.live.services())
-            .field("cancel_called", &self.node.is_cancelled())
+            .field("services", &linked.live.services())
+            .field("cancel_called", &linked.is_cancelled())
             .finish()
     }
 }

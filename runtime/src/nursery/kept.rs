@@ -12,9 +12,15 @@
 //! is on its way from the word of the worker to `live`; meanwhile the word says so, and he looks again. He looks again also if `live` has changed: so he has
 //! seen all words at one value of `live`, and one that shows a count as given up shows it after `live` has.
 //!
+//! **References, too.** A tree of forks gives each child a handle of the nursery: made when it is spawned, dropped when it ends, and each of the two writes the node's count
+//! of references, which is shared as `live` is. So of the children of that same nursery the worker keeps the handles' references, as well, for the handles that its other children
+//! make. Only while such a child is polled: what a body drops goes at once, as does what is dropped anywhere else.
+//!
 //! Invariants:
 //! - **J4** A kept count is a count in the sense of J1: while there is one, `node` is alive and open. What is done with it, to spend or to give up, is done once.
 //! - **J5** Only the worker's thread changes its `Kept` (`scheduler::worker` K1). Others read the word.
+//! - **J7** A kept reference is one of `node`'s, counted or lent (`scope::unlinked` V4), given away by a handle: while there is one, `node` is alive. It is given up with the counts, and before the
+//!   last of these, as a handle would.
 //! - **J6** Fewer counts than `MOVING` are kept: the worker gives them up every `MAINTENANCE` tasks.
 //!
 //! **Order.** The last to leave must see what every other has done (`Live::leave`). A child that ended here did so before, on this thread; if its count is spent,
@@ -23,6 +29,7 @@
 
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
 
 use super::{leave_many, left};
 use crate::primitives::atomic::AtomicU64;
@@ -38,6 +45,9 @@ const KEEPS: bool = cfg!(not(loom));
 /// In place of the number of counts: they are on their way to `live`.
 const MOVING: u64 = 0xff;
 
+/// More references than this are not kept.
+const REFERENCES: u32 = 32;
+
 /// How often one looks whether everything stands still, before a number will do that counts some children which have ended.
 const LOOKS: u32 = 100;
 
@@ -46,11 +56,13 @@ pub struct Kept {
     node: Cell<*const Node>,
     /// Whose counts they are, and how many. The eight highest bits of an address say nothing: no system puts data of programs so high.
     word: AtomicU64,
+    /// References to `node` (J7).
+    references: Cell<u32>,
 }
 
 // SAFETY: J4: the node is made for use from any thread; J5 says from which one.
 unsafe impl Send for Kept {}
-// SAFETY: J5: `node` is the worker's alone.
+// SAFETY: J5: `node` and `references` are the worker's alone.
 unsafe impl Sync for Kept {}
 
 fn word(live: &Live, counts: u64) -> u64 {
@@ -60,12 +72,17 @@ fn word(live: &Live, counts: u64) -> u64 {
 impl Kept {
     /// Nothing.
     pub fn new() -> Self {
-        Self { node: Cell::new(ptr::null()), word: AtomicU64::new(0) }
+        Self { node: Cell::new(ptr::null()), word: AtomicU64::new(0), references: Cell::new(0) }
     }
 
     #[inline]
     fn counts(&self) -> u64 {
         self.word.load(Relaxed) & MOVING
+    }
+
+    #[inline]
+    fn has_any(&self) -> bool {
+        KEEPS && (self.counts() != 0 || self.references.get() != 0)
     }
 
     /// Keeps the count of an ordinary child that has ended.
@@ -108,19 +125,58 @@ impl Kept {
     /// Whether counts are kept that must be given up before a task of `base` runs; null: before anything else.
     #[inline]
     pub(crate) fn stands_against(&self, base: *const Node) -> bool {
-        KEEPS && self.counts() != 0 && !ptr::eq(self.node.get(), base)
+        self.has_any() && !ptr::eq(self.node.get(), base)
+    }
+
+    /// Keeps a reference of a handle of `node` that is dropped; false if it is not kept, and still the caller's. A child of `node` is being polled on this worker.
+    #[inline]
+    pub(crate) fn keep_reference(&self, node: &Node) -> bool {
+        let references = self.references.get();
+        if !KEEPS || references >= REFERENCES {
+            return false;
+        }
+        if !ptr::eq(self.node.get(), node) {
+            if self.has_any() {
+                return false;
+            }
+            self.node.set(node);
+        }
+        self.references.set(references + 1);
+        true
+    }
+
+    /// Takes a kept reference of `node`, for a new handle; false if there is none.
+    #[inline]
+    pub(crate) fn take_reference(&self, node: &Node) -> bool {
+        let references = self.references.get();
+        let takes = references != 0 && ptr::eq(self.node.get(), node);
+        if takes {
+            self.references.set(references - 1);
+        }
+        takes
     }
 
     /// Gives up what is kept; whether there was anything.
     #[inline]
     pub(crate) fn give_up(&self) -> bool {
-        let some = KEEPS && self.counts() != 0;
-        if some {
-            let node = self.node.get().cast_mut();
+        let some = self.has_any();
+        let node = self.node.get().cast_mut();
+        if self.counts() != 0 {
+            self.give_references_up();
             // SAFETY: J4: the counts are ours, and the node is alive while we have not given them up; then it is as `left` asks.
             unsafe { left(NonNull::new_unchecked(node), self.move_to(&(*node).live)) };
+        } else if some {
+            self.give_references_up();
         }
         some
+    }
+
+    fn give_references_up(&self) {
+        let node = self.node.get();
+        for _ in 0..self.references.take() {
+            // SAFETY: J7.
+            unsafe { Arc::from_raw(node) }.hand_back();
+        }
     }
 
     /// Gives up what is kept, all of `live`. Nothing foreign happens while it is under way.

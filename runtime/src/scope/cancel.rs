@@ -16,13 +16,13 @@
 use std::sync::Arc;
 
 use super::node::flag::{CANCELLED, EFFECTIVE, HOLDER, REACHED, SHIELD, TASK_ROOT};
-use super::node::{Inner, Node, Relay};
+use super::node::{Node, Relay};
 use super::reason::CancelReason;
 use super::shield;
-use crate::primitives::MutexGuard;
+use crate::list::List;
 use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 use crate::primitives::atomic::fence;
-use crate::task;
+use crate::task::{self, Due, Header};
 
 /// Tasks woken per hold of a node's lock: tasks that end meanwhile must take it, too.
 const WAKES_PER_LOCK: usize = 64;
@@ -79,7 +79,7 @@ impl Node {
         let cancelling = self.is_effective();
         let (mut todo, mut relays) = (Vec::new(), Vec::new());
         if cancelling {
-            wake_tasks(self).collect(self, &mut todo, &mut relays);
+            wake_tasks(self, &mut todo, &mut relays);
         } else {
             self.ask_again(&mut todo);
         }
@@ -88,7 +88,7 @@ impl Node {
             match node.follow() {
                 (before, true) => {
                     if cancelling || !before {
-                        wake_tasks(&node).collect(&node, &mut todo, &mut relays);
+                        wake_tasks(&node, &mut todo, &mut relays);
                         if flags & TASK_ROOT != 0 {
                             // It may have looked at its base, found guards, and lost them before this mark.
                             node.wake_owner();
@@ -114,32 +114,42 @@ impl Node {
     }
 }
 
-/// Wakes the suspended tasks of `node`; the lock is let go between batches and handed out at the end. Tasks are queued outside it (`watch` W2);
-/// none joins meanwhile, because the node is cancelled (N3).
-fn wake_tasks(node: &Arc<Node>) -> Woken<'_> {
+/// Wakes the suspended tasks of `node`, and notes what else there is below. Its locks are let go between batches; tasks are queued outside them (`watch` W2).
+/// None joins meanwhile, because the node is cancelled (N3).
+fn wake_tasks(node: &Arc<Node>, todo: &mut Vec<Arc<Node>>, relays: &mut Vec<(Arc<dyn Relay>, Arc<Node>)>) {
     let mut due = Vec::new();
     loop {
         let mut inner = node.inner.lock();
         if inner.tasks.is_empty() {
-            return Woken(inner);
+            node.children(&inner, true, todo);
+            if let Some(relay) = inner.extra.as_ref().and_then(|extra| extra.relay.clone()) {
+                relays.push((relay, Arc::clone(node)));
+            }
+            break;
         }
-        for _ in 0..WAKES_PER_LOCK {
-            let Some(task) = inner.tasks.front() else { break };
-            due.extend(task::wake_and_unlink(&mut inner, task));
-        }
+        wake_some(&mut inner.tasks, &mut due);
         drop(inner);
         task::enqueue_all(&mut due);
     }
+    // After the node's lock was held: see `suspended`.
+    for shard in node.shards.all() {
+        loop {
+            let mut tasks = shard.lock();
+            if tasks.is_empty() {
+                break;
+            }
+            wake_some(&mut tasks, &mut due);
+            drop(tasks);
+            task::enqueue_all(&mut due);
+        }
+    }
 }
 
-struct Woken<'a>(MutexGuard<'a, Inner>);
-
-impl Woken<'_> {
-    fn collect(self, node: &Arc<Node>, todo: &mut Vec<Arc<Node>>, relays: &mut Vec<(Arc<dyn Relay>, Arc<Node>)>) {
-        node.children(&self.0, true, todo);
-        if let Some(relay) = self.0.extra.as_ref().and_then(|extra| extra.relay.clone()) {
-            relays.push((relay, Arc::clone(node)));
-        }
+/// Wakes a batch of suspended tasks of a node that is being cancelled.
+fn wake_some(tasks: &mut List<Header>, due: &mut Vec<Due>) {
+    for _ in 0..WAKES_PER_LOCK {
+        let Some(task) = tasks.front() else { break };
+        due.extend(task::wake_and_unlink(tasks, task));
     }
 }
 

@@ -12,6 +12,7 @@
 //! | `scoped` | the future of a scope, also as a shield |
 //! | `unmade` | scopes that need no node |
 //! | `unlinked` | nurseries that nobody has used yet |
+//! | `suspended` | the lists of suspended tasks, and a list for each worker where they fight over one |
 //! | `owner` | who is woken for a node |
 //! | `deadline`, `shield` | both may change at any time |
 //! | `cancel_scope`, `timeout`, `stop`, `finally`, `condition`, `group`, `ended` | what users call |
@@ -33,6 +34,7 @@ mod reason;
 pub(crate) mod scoped;
 mod shield;
 mod stop;
+pub(crate) mod suspended;
 mod timeout;
 mod unlinked;
 pub(crate) mod unmade;

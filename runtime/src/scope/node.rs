@@ -20,9 +20,9 @@
 //!   the bit of a node visits its children afterwards; so walks that meet agree in the end. Attaching a child reads the parent's bit
 //!   and links under the same hold of the parent's lock; so a child either inherits it or is found by the walk. A node that is
 //!   `CANCELLED` stays `EFFECTIVE`.
-//! - **N3** A task joins `tasks`, or an owner stores its waker, *before* it reads `EFFECTIVE` for the decision to stay suspended.
+//! - **N3** A task joins `tasks` (or a shard, `suspended`), or an owner stores its waker, *before* it reads `EFFECTIVE` for the decision to stay suspended.
 //!   So a cancel between the two is not missed.
-//! - **N4** Two node locks are never held at once. Under a node's lock a timer's lock and the scheduler's queues may be taken, never
+//! - **N4** Two node locks are never held at once. Under a node's lock a timer's lock, those of its shards (`suspended` S3) and the scheduler's queues may be taken, never
 //!   the other way round; no foreign code runs under it (wakes, clocks, drops of users' values), but for the clone of a waker.
 //! - **N5** `place.task` may be followed only by the task itself while it is polled, by the holder of one of its tokens, of
 //!   a linked task node under the parent's lock, and so of an unlinked node (`unlinked` V1).
@@ -41,6 +41,7 @@ use std::task::Waker;
 use super::deadline::Deadline;
 use super::live::Live;
 use super::reason::{CancelReason, CancelSource};
+use super::suspended::Shards;
 use crate::blocking::host::WeakHost;
 use crate::contain;
 use crate::list::{Linked, Links, List};
@@ -104,9 +105,13 @@ use flag::{
     ATTACHED, CANCELLED, CLOSED, EFFECTIVE, GONE, HOLDING, NURSERY, OCCUPIED, STOPPING, TASK_ROOT, UNLINKED, WOKEN,
 };
 
-/// See the module.
+/// See the module. In this order, because workers that share a nursery read the last three with each task, and write the first two, as well as the count of the `Arc`, which lies
+/// before them: `inner` keeps these on lines of their own.
+#[repr(C)]
 pub(crate) struct Node {
-    pub(crate) flags: AtomicU32,
+    /// Nursery: its body and children that have not ended.
+    pub(crate) live: Live,
+    pub(crate) inner: Mutex<Inner>,
     /// Guards held by holders below, in the same task.
     pub(crate) guards: AtomicU32,
     /// How many polls in a row have found a holder silent while something else was due.
@@ -115,16 +120,16 @@ pub(crate) struct Node {
     pub(super) rounds: AtomicU32,
     /// How many threads are in the waker of this holder.
     pub(super) waking: AtomicU32,
-    /// Nursery: its body and children that have not ended.
-    pub(crate) live: Live,
-    /// See N7.
-    pub(super) place: UnsafeCell<Option<Place>>,
     links: Links<Node>,
     /// See N1.
     linked: Cell<bool>,
     /// See `unlinked` V4.
     pub(super) lent: AtomicBool,
-    pub(crate) inner: Mutex<Inner>,
+    /// More lists of suspended tasks.
+    pub(super) shards: Shards,
+    /// See N7.
+    pub(super) place: UnsafeCell<Option<Place>>,
+    pub(crate) flags: AtomicU32,
 }
 
 /// Where a node hangs; fixed when it is attached.
@@ -146,12 +151,14 @@ pub(crate) struct Inner {
     pub(super) ended: bool,
     /// Wakes the future that runs this node; for a task node, the task.
     pub(crate) owner: Option<Waker>,
-    /// Suspended tasks that have this node as their base.
+    /// Suspended tasks that have this node as their base; there may be more in the shards (`suspended`).
     pub(crate) tasks: List<Header>,
     /// Nodes below, of the same task.
     pub(super) scopes: List<Node>,
     /// Task nodes below.
     task_nodes: List<Node>,
+    /// How often a task has found the lock taken (`suspended`).
+    pub(super) fought_over: u8,
     pub(crate) reason: Option<CancelReason>,
     /// What the user has set; relative only before entry.
     pub(super) deadline: Deadline,
@@ -266,6 +273,7 @@ impl Node {
             waking: AtomicU32::new(0),
             live: Live::with_body(),
             place: UnsafeCell::new(place),
+            shards: Shards::none(),
             links: Links::new(),
             linked: Cell::new(false),
             lent: AtomicBool::new(false),
@@ -537,22 +545,11 @@ impl Inner {
             tasks: List::new(),
             scopes: List::new(),
             task_nodes: List::new(),
+            fought_over: 0,
             reason: None,
             deadline,
             timer: Timer::new(),
             extra: None,
-        }
-    }
-
-    /// Visits the suspended tasks that have this node as their base.
-    pub(crate) fn each_task(&self, mut visit: impl FnMut(&Header)) {
-        let mut at = self.tasks.front();
-        while let Some(task) = at {
-            // SAFETY: the node's lock is held (`&self`), so the task is linked and has not ended (`task` T3).
-            unsafe {
-                visit(task.as_ref());
-                at = self.tasks.next(task);
-            }
         }
     }
 

@@ -29,9 +29,10 @@ use crate::list::Links;
 use crate::local::Locals;
 use crate::nursery::{self, Kept};
 use crate::primitives::atomic::Ordering::Acquire;
-use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicU32};
+use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32};
 use crate::scheduler::Worker;
 use crate::scope::guard::Settled;
+use crate::scope::suspended::NOWHERE;
 use crate::scope::{CancelReason, CancelSource, Cancelled, Node};
 use crate::watch::{self, Turn};
 use crate::{contain, context};
@@ -104,7 +105,7 @@ where
             links: Links::new(),
             joins: AtomicU32::new(1),
             registered: AtomicBool::new(false),
-            linked: AtomicBool::new(false),
+            linked: AtomicU8::new(NOWHERE),
             main: birth.main,
             service: birth.service,
             id: birth.id,
@@ -138,7 +139,7 @@ pub(crate) unsafe fn run(task: NonNull<Header>, turn: Turn) -> bool {
     // SAFETY: a task in a queue has not ended (T1).
     unsafe {
         // Acquire pairs with the release in `wake_and_unlink`: whoever has found the task in its list is done with it.
-        task.as_ref().state.start_running(task.as_ref().linked.load(Acquire));
+        task.as_ref().state.start_running(task.as_ref().is_listed());
         (task.as_ref().vtable.poll)(task, turn)
     }
 }
@@ -227,7 +228,7 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Tur
                         let _ = header.state.notify(); // We hold `RUNNING`, so it is noted, and queues nothing.
                     }
                     watch::step_ends(header, turn);
-                    return match header.state.stop_running(header.linked.load(Acquire), context::has_woken_itself()) {
+                    return match header.state.stop_running(header.is_listed(), context::has_woken_itself()) {
                         Stopped::Again => Next::Again,
                         Stopped::Idle => Next::Idle,
                     };
@@ -277,7 +278,7 @@ fn is_cut(header: &Header, yields: u32, cx: &Context<'_>) -> bool {
     let base = unsafe { header.base.as_ref() };
     // Acquire pairs with the release in `wake_and_unlink`. A task that has outlived a cancel is registered again.
     // If the base is cancelled already, there is nothing to register for.
-    let registered = due || header.linked.load(Acquire) || (!base.is_effective() && register(header));
+    let registered = due || header.is_listed() || (!base.is_effective() && register(header));
     // The base is asked, too: a cancel marks it, wakes its tasks, and only then comes to their own nodes. If it was cancelled when the task
     // wanted to register, that counts, whatever a shield has made of it since.
     let cancelled = !registered || base.is_effective();

@@ -21,7 +21,7 @@
 //! - **T1** A task that has not ended holds a reference to itself (`state` rule 2).
 //! - **T2** `base`, the node of the nursery it was spawned into, is alive while the task has not ended: the task counts in `base.live`,
 //!   and gives that up last of all.
-//! - **T3** `links` and `LINKED` are used under the lock of `base`. A task is unlinked before it ends.
+//! - **T3** `links` are used, and `linked` is changed, under the lock of the list of `base` that the task is in (`scope::suspended` S1). A task is unlinked before it ends.
 //! - **T4** The stage is touched by the holder of `RUNNING`, and after the end by the owner of the output (`state` rule 4).
 //! - **T5** A task ends when its future has ended and every token is back: `joins` starts at one for the future, and each nursery or
 //!   thread-pool call that the task has begun holds one more. The last to give one back ends the task, on its thread.
@@ -44,12 +44,14 @@ use std::sync::{Arc, Weak};
 
 pub use handle::Task;
 
-use crate::list::{Linked, Links};
+use crate::context;
+use crate::list::{Linked, Links, List};
 use crate::local::{Bindings, Locals};
 use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicU32};
+use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32};
 use crate::scheduler::{self, How, Shared};
-use crate::scope::node::{Doing, Inner, Place, flag};
+use crate::scope::node::{Doing, Place, flag};
+use crate::scope::suspended::NOWHERE;
 use crate::scope::{CancelReason, Node};
 use crate::watch::Held;
 use state::{Notify, State};
@@ -63,9 +65,10 @@ pub(crate) struct Header {
     own: AtomicPtr<Node>,
     links: Links<Header>,
     joins: AtomicU32,
-    /// Has been in `base.tasks`; only the holder of `RUNNING` uses it.
+    /// Has been in a list of `base`; only the holder of `RUNNING` uses it.
     registered: AtomicBool,
-    linked: AtomicBool,
+    /// In which of the lists of its base it is (`scope::suspended` S1).
+    linked: AtomicU8,
     main: bool,
     service: bool,
     id: TaskId,
@@ -110,7 +113,7 @@ unsafe impl Linked for Header {
     }
 }
 
-// SAFETY: the header is shared by design: `links` are under the lock of `base` (T3), `join_waker` follows rule 3 of `state`,
+// SAFETY: the header is shared by design: `links` are under the lock of a list (T3), `join_waker` follows rule 3 of `state`,
 // `locals` V3 of `local`, `base` T2.
 unsafe impl Send for Header {}
 // SAFETY: as above.
@@ -130,6 +133,12 @@ impl Header {
     fn borrow_base(&self) -> ManuallyDrop<Arc<Node>> {
         // SAFETY: T2; every base is in an `Arc`, whose reference this does not give up.
         ManuallyDrop::new(unsafe { Arc::from_raw(self.base.as_ptr().cast_const()) })
+    }
+
+    /// Whether it can be found without a reference: it stands in a list of its base. Acquire pairs with the release in `wake_and_unlink`.
+    #[inline]
+    fn is_listed(&self) -> bool {
+        self.linked.load(Acquire) != NOWHERE
     }
 
     #[inline]
@@ -398,14 +407,14 @@ pub(crate) fn enqueue_all(due: &mut Vec<Due>) {
 }
 
 /// Takes a suspended task of a node that is being cancelled out of the list and marks it as woken.
-pub(crate) fn wake_and_unlink(inner: &mut Inner, task: NonNull<Header>) -> Option<Due> {
-    // SAFETY: T3: the task is in this list and the lock is held (`inner`), so it has not ended. Woken before `linked` is cleared,
+pub(crate) fn wake_and_unlink(tasks: &mut List<Header>, task: NonNull<Header>) -> Option<Due> {
+    // SAFETY: T3: the task is in this list and its lock is held, so it has not ended. Woken before `linked` is cleared,
     // because a task that finds it cleared ends without this lock.
     unsafe {
-        inner.tasks.remove(task);
+        tasks.remove(task);
         let due = task.as_ref().state.notify() == Notify::Enqueue;
         // Release pairs with the acquire in `unregister`.
-        task.as_ref().linked.store(false, Release);
+        task.as_ref().linked.store(NOWHERE, Release);
         due.then_some(Due(task))
     }
 }
@@ -413,28 +422,33 @@ pub(crate) fn wake_and_unlink(inner: &mut Inner, task: NonNull<Header>) -> Optio
 /// Enters the task in the waiters of its base, for the first time that it stays suspended. False if that is cancelled: the caller is cut, or goes
 /// on by itself.
 fn register(header: &Header) -> bool {
-    // SAFETY: T2.
-    let base = unsafe { header.base.as_ref() };
-    let mut inner = base.inner.lock();
+    // SAFETY: T2; and the task, which is being polled, has not ended.
+    let (base, runtime) = unsafe { (header.base.as_ref(), header.runtime().as_ref()) };
+    let worker = context::worker(|worker| worker.map_or(0, |worker| worker.index));
+    let mut locked = base.list_to_join(worker, runtime.remotes.len());
     if base.is_effective() {
         return false;
     }
     header.registered.store(true, Relaxed);
-    header.linked.store(true, Relaxed);
+    header.linked.store(locked.number(), Relaxed);
     // SAFETY: the task is alive, in no list, and leaves this one before it ends (`unregister`).
-    unsafe { inner.tasks.push_back(NonNull::from(header)) };
+    unsafe { locked.list().push_back(NonNull::from(header)) };
     true
 }
 
 fn unregister(header: &Header) {
+    if !header.registered.load(Relaxed) {
+        return;
+    }
     // Acquire pairs with the release in `wake_and_unlink`.
-    if header.registered.load(Relaxed) && header.linked.load(Acquire) {
+    let number = header.linked.load(Acquire);
+    if number != NOWHERE {
         // SAFETY: T2.
-        let mut inner = unsafe { header.base.as_ref() }.inner.lock();
-        if header.linked.load(Relaxed) {
+        let mut locked = unsafe { header.base.as_ref() }.list_numbered(number);
+        if header.linked.load(Relaxed) != NOWHERE {
             // SAFETY: `linked`, under the lock.
-            unsafe { inner.tasks.remove(NonNull::from(header)) };
-            header.linked.store(false, Relaxed);
+            unsafe { locked.list().remove(NonNull::from(header)) };
+            header.linked.store(NOWHERE, Relaxed);
         }
     }
 }

@@ -262,7 +262,7 @@ fn visit(node: &Arc<Node>, depth: usize, task: Option<(TaskInfo, TaskState)>, be
     let flags = node.flags();
     node.children(&inner, true, &mut nodes);
     let seen: Vec<_> = nodes.iter().map(|child| child.has(TASK_ROOT).then(|| see_task(child))).collect();
-    leaves(&inner, &mut tasks);
+    leaves(node, &inner, &mut tasks);
     let (name, doing) = inner.extra.as_ref().map_or((None, None), |extra| (extra.name.clone(), extra.doing.clone()));
     let reason = inner.reason.clone().filter(|_| flags & CANCELLED != 0);
     let deadline = inner.deadline_at();
@@ -318,8 +318,8 @@ fn see_task(node: &Node) -> (TaskInfo, TaskState) {
 }
 
 /// The suspended tasks of a locked node that have no node of their own.
-fn leaves(inner: &Inner, out: &mut Vec<(TaskInfo, TaskState)>) {
-    inner.each_task(|task: &Header| {
+fn leaves(node: &Node, inner: &Inner, out: &mut Vec<(TaskInfo, TaskState)>) {
+    node.each_task(inner, |task: &Header| {
         if !task.has_node() {
             out.push((TaskInfo::unnamed(task), task.state()));
         }
