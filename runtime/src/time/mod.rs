@@ -28,6 +28,7 @@ use crate::primitives::atomic::AtomicU64;
 use crate::primitives::atomic::Ordering::{Acquire, Release};
 use crate::scheduler::Shared;
 use crate::scope::{CancelReason, CancelSource, Node};
+use crate::task::waker;
 use crate::{contain, context, nursery};
 use wheel::{Entry, Wheel};
 
@@ -122,6 +123,8 @@ impl Shard {
 pub(crate) struct Timer {
     entry: UnsafeCell<Entry<Fire>>,
     shard: Cell<Option<Arc<Shard>>>,
+    /// The task that the armed timer was set to wake, if it is that; null, if it is anything else.
+    wakes: Cell<*const ()>,
     _pinned: PhantomPinned,
 }
 
@@ -132,7 +135,12 @@ unsafe impl Sync for Timer {}
 
 impl Timer {
     pub(crate) const fn new() -> Self {
-        Self { entry: UnsafeCell::new(Entry::new()), shard: Cell::new(None), _pinned: PhantomPinned }
+        Self {
+            entry: UnsafeCell::new(Entry::new()),
+            shard: Cell::new(None),
+            wakes: Cell::new(ptr::null()),
+            _pinned: PhantomPinned,
+        }
     }
 
     fn entry(&self) -> NonNull<Entry<Fire>> {
@@ -153,6 +161,7 @@ impl Timer {
             _ => (0, true),
         });
         let shard = &shared.remotes[index].shard;
+        self.wakes.set(if let Fire::Wake(waker) = &fire { task_of(waker) } else { ptr::null() });
         {
             let mut wheel = shard.wheel.lock();
             // SAFETY: the entry stays in place until it is disarmed (M1), and is in no wheel: not armed, or fired since.
@@ -168,6 +177,7 @@ impl Timer {
     /// Takes the timer out of its wheel; what it would have done, unless it has fired.
     pub(crate) fn disarm(&self) -> Option<Fire> {
         let shard = self.shard.take()?;
+        self.wakes.set(ptr::null());
         let mut wheel = shard.wheel.lock();
         // SAFETY: `entry` was armed in this wheel.
         let fire = unsafe { wheel.remove(self.entry()) };
@@ -176,6 +186,14 @@ impl Timer {
         }
         drop(wheel);
         fire
+    }
+
+    /// Whether the timer was armed with this waker, as far as that can be said without the lock. It may have fired since; if it has not, it owns a reference
+    /// to the task, and no other has that address.
+    #[inline]
+    pub(crate) fn has(&self, waker: &Waker) -> bool {
+        let known = self.wakes.get();
+        !known.is_null() && ptr::eq(known, task_of(waker))
     }
 
     /// Replaces the waker of an armed timer; false if it has fired.
@@ -198,8 +216,14 @@ impl Timer {
         };
         drop(old);
         self.shard.set(Some(shard));
+        self.wakes.set(if armed { task_of(waker) } else { ptr::null() });
         armed
     }
+}
+
+/// The task whose own waker this is; null if it is another.
+fn task_of(waker: &Waker) -> *const () {
+    if waker::is_any(waker) { waker.data() } else { ptr::null() }
 }
 
 impl Drop for Timer {
@@ -300,11 +324,6 @@ impl Time {
         let next = next.and_then(|nanos| self.epoch.checked_add(Duration::from_nanos(nanos)));
         self.custom.as_ref().is_some_and(|clock| self.ask(|_| clock.all_idle(next)).unwrap_or(false))
     }
-}
-
-/// The moment `after` from now by the run's clock; `None`: too far away to be reached.
-pub(crate) fn deadline_after(after: Duration, operation: &str) -> Option<Instant> {
-    now_for(operation).checked_add(after)
 }
 
 /// The present moment by the clock of the run: virtual under a mock clock.

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use super::{Fire, Timer, deadline_after, now_for};
+use super::{Fire, Timer, now_for};
 use crate::context;
 
 /// Waits for `duration` by the clock of the run. Zero is a plain checkpoint.
@@ -103,14 +103,16 @@ impl Future for Sleep {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         // SAFETY: nothing is moved out of the pinned value.
         let this = unsafe { self.get_unchecked_mut() };
+        let mut now = None; // The clock is asked once for each poll.
         if this.step == Step::New {
             let operation = if matches!(this.until, Until::At(_)) { "sleep_until" } else { "sleep" };
             ready!(context::poll_checkpoint(cx, operation));
+            let begin = *now.insert(now_for("sleep"));
             if let Until::After(duration) = this.until {
-                this.until = deadline_after(duration, "sleep").map_or(Until::Never, Until::At);
+                this.until = begin.checked_add(duration).map_or(Until::Never, Until::At);
             }
             this.step = Step::Waiting;
-            if matches!(this.until, Until::At(deadline) if now_for("sleep") >= deadline) {
+            if matches!(this.until, Until::At(deadline) if begin >= deadline) {
                 this.step = Step::Yielding;
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
@@ -120,12 +122,13 @@ impl Future for Sleep {
             ready!(context::poll_checkpoint(cx, "sleep"));
         }
         let Until::At(deadline) = this.until else { return Poll::Pending };
-        if this.step == Step::Done || now_for("sleep") >= deadline {
+        if this.step == Step::Done || now.unwrap_or_else(|| now_for("sleep")) >= deadline {
             drop(this.timer.disarm());
             this.step = Step::Done;
             return Poll::Ready(());
         }
-        if !this.timer.rewake(cx.waker()) {
+        // A timer that has fired did so at or after the deadline, and the clock, which never goes back, has just said that this is to come.
+        if !this.timer.has(cx.waker()) && !this.timer.rewake(cx.waker()) {
             drop(this.timer.disarm());
             let task = context::task("sleep");
             // SAFETY: the task is being polled, so its run has not ended. The timer is pinned with `self`, used by this future alone,
