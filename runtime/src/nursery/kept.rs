@@ -1,4 +1,4 @@
-//! Counts that a worker keeps: those of children that have ended on it, for children that are spawned there next.
+//! What a worker keeps of a nursery: the counts of children that have ended on it, for children that are spawned there next, and references of their handles.
 //!
 //! The count of a nursery (`live`) is shared by all workers. A child that ends would take itself off, and the next that is spawned put itself on; with
 //! trivial children that is most of what workers fight over. So a worker keeps the counts of children that have just ended, of one nursery at a time. A spawn

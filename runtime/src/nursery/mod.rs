@@ -14,7 +14,7 @@
 //! | `joining` | the future that polls the body and waits for the children |
 //! | `handle`, `builder` | `Nursery<E>` and the ways to spawn |
 //! | `local` | nurseries whose children run in the opener's task |
-//! | `kept` | counts that a worker keeps for the next child |
+//! | `kept` | counts and references that a worker keeps for the next child |
 //! | `limit` | a limit to how many children run at once |
 //! | `statistics` | what goes on in a nursery |
 //! | `start` | children of which the caller waits until they are ready |

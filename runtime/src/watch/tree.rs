@@ -2,7 +2,7 @@
 //!
 //! The walk goes from the root down and holds one node's lock at a time (`scope::node` N4), with its own stack, so depth costs no machine
 //! stack. What it has left behind may change before it ends: the whole is a snapshot of no one moment, each entry by itself is. A task that is
-//! found in a node's lists under the node's lock has not ended, so its header may be read there (`task` T3, `scope::node` N1).
+//! found in a list of a node under the lock of that list has not ended, so its header may be read there (`task` T3, `scope::node` N1).
 #![allow(unsafe_code)]
 
 use std::collections::HashMap;
