@@ -105,6 +105,40 @@ fn cancel_a_nursery_with_a_suspended_child() {
     });
 }
 
+/// The same for two children, which suspend on both workers: so the node gets its shards (`scope::suspended`) while it is being cancelled, and neither the child in the one list nor
+/// the one in a shard is left behind.
+#[test]
+fn cancel_a_nursery_whose_children_suspend_on_both_workers() {
+    explore("whole: cancel a nursery with a list for each worker", 1, || {
+        let ended = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&ended);
+        run(async move {
+            nursery(async |n| {
+                for _ in 0..2 {
+                    let counter = Arc::clone(&counter);
+                    n.spawn(async move {
+                        let _ends = Ends(counter);
+                        sleep_forever().await;
+                        Ok::<_, Infallible>(())
+                    });
+                }
+                n.cancel("enough");
+            })
+            .await;
+        });
+        assert_eq!(ended.load(Relaxed), 2);
+    });
+}
+
+/// Counts when it is dropped.
+struct Ends(Arc<AtomicUsize>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
 /// The same for a child that stands in a scope of its own, and so has a node, which the cancel comes to after it has woken the child.
 #[test]
 fn cancel_a_nursery_with_a_child_in_a_scope() {
