@@ -72,8 +72,9 @@ impl Node {
 
     #[inline]
     fn uses_up_loan(self: &Arc<Self>) -> bool {
-        // We are inside the frame of V1, on its thread, and the one count is that of the future: so ours is what is lent, and no other handle is there.
-        if Arc::strong_count(self) == 1 && context::is_node(self) {
+        // We are inside the frame of V1, on its thread (a child, whose node it is too, would have linked it), and the one count is that of the future: so ours is what is lent, and no other
+        // handle is there.
+        if Arc::strong_count(self) == 1 && self.flags.load(Relaxed) & UNLINKED != 0 && context::is_node(self) {
             // Release pairs with the acquire in `take_back`.
             self.lent.store(false, Release);
             return true;
