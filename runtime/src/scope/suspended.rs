@@ -57,19 +57,23 @@ impl Shards {
 
     #[inline]
     pub(super) fn all(&self) -> &[Shard] {
-        // Acquire pairs with the release in `make`.
+        // Acquire pairs with the release in `made`.
         let made = self.0.load(Acquire);
         // SAFETY: S2: what was made stays there as long as this.
         unsafe { made.as_ref() }.map_or(&[], |shards| shards)
     }
 
     /// Makes them, if they are not there. `_inner`: the node's lock is held.
-    fn make(&self, count: usize, _inner: &mut Inner) {
-        if self.0.load(Relaxed).is_null() {
+    fn made(&self, count: usize, _inner: &mut Inner) -> &[Shard] {
+        let mut made = self.0.load(Relaxed); // Made under this lock.
+        if made.is_null() {
             let shards: Box<[Shard]> = (0..count).map(|_| CachePadded::new(Mutex::new(List::new()))).collect();
+            made = Box::into_raw(Box::new(shards));
             // Release pairs with the acquire in `all`.
-            self.0.store(Box::into_raw(Box::new(shards)), Release);
+            self.0.store(made, Release);
         }
+        // SAFETY: S2.
+        unsafe { &*made }
     }
 }
 
@@ -77,7 +81,7 @@ impl Drop for Shards {
     fn drop(&mut self) {
         let made = self.0.load(Acquire);
         if !made.is_null() {
-            // SAFETY: S2: made by `Box::into_raw` in `make`; nobody else has the node.
+            // SAFETY: S2: made by `Box::into_raw` in `made`; nobody else has the node.
             drop(unsafe { Box::from_raw(made) });
         }
     }
@@ -115,7 +119,10 @@ impl Node {
             let index = worker % shards.len();
             return Locked::Shard(index as u8, shards[index].lock());
         }
-        let free = self.inner.try_lock().filter(|_| !cfg!(loom) || worker == 0);
+        if cfg!(loom) && worker == 0 {
+            return Locked::Own(self.inner.lock()); // Fewer steps to explore.
+        }
+        let free = if cfg!(loom) { None } else { self.inner.try_lock() };
         free.map_or_else(|| self.list_fought_over(worker, workers), Locked::Own)
     }
 
@@ -126,9 +133,8 @@ impl Node {
         if workers < 2 || inner.fought_over < ENOUGH {
             return Locked::Own(inner);
         }
-        self.shards.make(workers.min(MOST_SHARDS), &mut inner);
+        let shards = self.shards.made(workers.min(MOST_SHARDS), &mut inner);
         drop(inner);
-        let shards = self.shards.all();
         let index = worker % shards.len();
         Locked::Shard(index as u8, shards[index].lock())
     }
