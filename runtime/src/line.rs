@@ -204,6 +204,7 @@ impl Permits {
         Self { word: AtomicU64::new((permits as u64) << SHIFT), line: LazyLine::new() }
     }
 
+    /// As above, for the models.
     #[cfg(loom)]
     pub fn new(permits: usize) -> Self {
         Self { word: AtomicU64::new((permits as u64) << SHIFT), line: LazyLine::new() }

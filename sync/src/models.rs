@@ -378,7 +378,7 @@ pub fn a_cell_that_is_made_lets_all_in() {
                 })
             })
             .collect();
-        drop(poll_once(pin!(cell.get_or_init(std::future::pending::<usize>))));
+        let _ = poll_once(pin!(cell.get_or_init(std::future::pending::<usize>)));
         assert_eq!(*block_on(cell.get_or_init(async || made.fetch_add(1, Ordering::Relaxed))), 0);
         for other in others {
             other.join().unwrap();

@@ -89,7 +89,7 @@ fn wake_from_outside() {
 /// The nursery is cancelled while its child begins, or suspends for the first time: it is never left behind.
 #[test]
 fn cancel_a_nursery_with_a_suspended_child() {
-    explore("whole: cancel a nursery with a suspended child", 2, || {
+    explore("whole: cancel a nursery with a suspended child", 1, || {
         let ended = run(async {
             nursery(async |n| {
                 let _child = n.spawn(async {

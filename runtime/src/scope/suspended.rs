@@ -34,7 +34,7 @@ use crate::primitives::{Mutex, MutexGuard};
 use crate::task::Header;
 
 /// How often the lock was taken when a task wanted it, before there are shards: one nursery of a connection must not have a list for each of many workers because
-/// two of its children have met once. In the models they come at once, for workers other than the first.
+/// two of its children have met once. In the models they come at once, for workers other than the first that find a task in the list.
 const ENOUGH: u8 = if cfg!(loom) { 1 } else { 8 };
 
 /// In place of a list: the task is in none.
@@ -119,10 +119,12 @@ impl Node {
             let index = worker % shards.len();
             return Locked::Shard(index as u8, shards[index].lock());
         }
-        if cfg!(loom) && worker == 0 {
-            return Locked::Own(self.inner.lock()); // Fewer steps to explore.
-        }
-        let free = if cfg!(loom) { None } else { self.inner.try_lock() };
+        let free = if cfg!(loom) {
+            // Who would find the lock taken: fewer steps to explore.
+            Some(self.inner.lock()).filter(|inner| worker == 0 || inner.tasks.is_empty())
+        } else {
+            self.inner.try_lock()
+        };
         free.map_or_else(|| self.list_fought_over(worker, workers), Locked::Own)
     }
 
