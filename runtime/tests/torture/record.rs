@@ -88,6 +88,11 @@ impl Frame {
         self.in_task().any(|frame| frame.foreign.load(SeqCst))
     }
 
+    /// Nobody was left for a panic that came out here.
+    fn is_unheard(&self) -> bool {
+        self.is_late() || self.chain().any(|frame| frame.outlived.load(SeqCst))
+    }
+
     /// What stands in something late waits there; and so does a panic that has come out there, of a nursery in it.
     fn is_late(&self) -> bool {
         let task = self.chain().find(|frame| frame.task);
@@ -343,11 +348,9 @@ impl Traced {
                 frame.is_foreign_in_task() || frame.swallows.load(SeqCst) || frame.unwanted.load(SeqCst)
             }
             // Another panic came out where this one would have, or where the error would have.
-            (Kind::Error, State::Unwound) => frame.has_told_panic(),
+            (Kind::Error, State::Unwound) => frame.has_told_panic() || frame.is_unheard(),
             (Kind::Error, State::Lost) => frame.is_foreign() || frame.has_told_panic(),
-            (Kind::Panic, State::Lost | State::Unwound) => {
-                frame.has_told_panic() || frame.is_late() || frame.chain().any(|frame| frame.outlived.load(SeqCst))
-            }
+            (Kind::Panic, State::Lost | State::Unwound) => frame.has_told_panic() || frame.is_unheard(),
         };
         (!fine).then(|| format!("{:?} of {}: {state:?}", self.kind, frame.path()))
     }
