@@ -8,6 +8,10 @@
 //! of the node than a look at its marks has them made first.
 #![allow(unsafe_code)]
 
+mod budget;
+
+pub(crate) use budget::{give_back_unit, has_budget, take_unit, use_up_budget};
+
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
@@ -432,26 +436,6 @@ pub(crate) fn place_uncounted(operation: &'static str) -> ManuallyDrop<Place> {
     // SAFETY: the task is being polled, so it has not ended; and C1: the node is alive now, and lives in an `Arc`.
     let (runtime, parent) = unsafe { (header.runtime(), Arc::from_raw(parent)) };
     ManuallyDrop::new(Place { parent: Some(parent), runtime, task, task_id: header.id(), operation })
-}
-
-/// Whether the task that is being polled may do more before it must yield.
-pub(crate) fn has_budget() -> bool {
-    CONTEXT.with(|context| context.budget.get() != 0)
-}
-
-/// A unit of the budget that was taken is not needed.
-pub(crate) fn give_back_unit() {
-    CONTEXT.with(|context| context.budget.set(context.budget.get().saturating_add(1)));
-}
-
-/// Takes a unit of the budget, if one is left.
-pub(crate) fn take_unit() {
-    CONTEXT.with(|context| context.budget.set(context.budget.get().saturating_sub(1)));
-}
-
-/// See `lowlevel::use_up_budget`.
-pub(crate) fn use_up_budget() {
-    CONTEXT.with(|context| context.budget.set(0));
 }
 
 /// The gate of every leaf; see `lowlevel::poll_checkpoint`.
