@@ -3,10 +3,10 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pin_project_lite::pin_project;
-use trioxide_runtime::{Sleep, sleep_until};
+use trioxide_runtime::{Sleep, sleep, sleep_until};
 
 pin_project! {
     /// Follows the run's clock: with a mock clock, so do the time-outs of those libraries.
@@ -18,6 +18,12 @@ pin_project! {
 }
 
 impl RunSleep {
+    /// However long: what is too far away to be reached is never over.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn lasting(duration: Duration) -> Pin<Box<RunSleep>> {
+        Box::pin(RunSleep { sleep: sleep(duration) })
+    }
+
     pub(crate) fn until(deadline: Instant) -> Pin<Box<RunSleep>> {
         Box::pin(RunSleep { sleep: sleep_until(deadline) })
     }

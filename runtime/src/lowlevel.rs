@@ -43,6 +43,10 @@ pub fn poll_checkpoint(cx: &mut Context<'_>, operation: &'static str) -> Poll<()
 /// The gate of a leaf that keeps no state between its polls, and so asks at each: `poll`, past [`poll_checkpoint`]. It takes a unit of the budget if `poll` is ready, and none if it stays pending: or else a
 /// combinator that polls many in a fixed order would have the first ones use up the budget each time, and never get to the last. `poll` may poll leaves in its turn, which take their own.
 ///
+/// # Cancellation
+///
+/// A checkpoint at each poll: in a cancelled scope `poll` is not called, so it takes nothing that the cut could lose. What `poll` keeps from one call to the next is the caller's to keep, or to undo when the leaf is dropped.
+///
 /// # Panics
 ///
 /// As [`poll_checkpoint`], and whatever `poll` panics with.

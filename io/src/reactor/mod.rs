@@ -36,7 +36,8 @@
 //!
 //! # Locks
 //! In this order, and nothing is woken or dropped under the last two: `batch` (wait and dispatch; the
-//! runtime never calls them from two threads at once), a source's waiters, `table`.
+//! runtime never calls them from two threads at once), a source's waiters, `table`. A source that was closed meanwhile may go, with its
+//! wakers, under `batch`, as others are woken there: what they drop never asks for that.
 
 mod bytes;
 mod readiness;

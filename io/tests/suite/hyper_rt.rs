@@ -72,3 +72,15 @@ fn the_timer_follows_the_run_s_clock_and_resets_in_place() {
         assert_eq!(clock.elapsed(), Duration::from_secs(11));
     });
 }
+
+#[test]
+fn a_timer_of_any_length_begins_and_is_reset() {
+    on_each_with_clock(&[1, 2, 8], async |clock| {
+        let timer = Timer;
+        let mut sleep = timer.sleep(Duration::MAX);
+        assert!(futures_util::poll!(&mut sleep).is_pending(), "it is never over");
+        timer.reset(&mut sleep, timer.now() + Duration::from_secs(1));
+        clock.jump(Duration::from_secs(1));
+        sleep.await;
+    });
+}

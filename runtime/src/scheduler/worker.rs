@@ -24,7 +24,7 @@ use crate::primitives::atomic::Ordering::{Acquire, Relaxed};
 use crate::scope::Node;
 use crate::task::memory::Shelves;
 use crate::task::{Header, TaskId, cell};
-use crate::watch::{Lull, Verdict};
+use crate::watch::{Lull, Turn, Verdict};
 
 /// After so many tasks: look at the inject queue first, the timers and the driver. A prime, so that it falls in step with nothing.
 const MAINTENANCE: u32 = 61;
@@ -137,11 +137,7 @@ impl Worker {
                     self.stir();
                     self.remote().counts.steps.add();
                     // SAFETY: `main_due` stands for the main task's one queue entry.
-                    if unsafe { cell::run(main, self.shared.turn()) } {
-                        // SAFETY: it has given us its queue entry back.
-                        self.shared.watch.queued(unsafe { main.as_ref() }, How::Again);
-                        self.shared.enqueue_main();
-                    }
+                    unsafe { self.poll(main, self.shared.turn()) };
                 }
                 due
             },
@@ -177,10 +173,7 @@ impl Worker {
                         if self.kept.stands_against(task.0.as_ref().counts_in()) {
                             self.kept.give_up();
                         }
-                        if cell::run(task.0, self.shared.turn()) {
-                            self.shared.watch.queued(task.0.as_ref(), How::Again);
-                            self.push_again(task.0);
-                        }
+                        self.poll(task.0, self.shared.turn());
                     }
                 } else if !ended() {
                     mode = if self.shared.watch.on() == 0 { self.sleep(mode) } else { self.sleep_watched(mode) };
@@ -189,6 +182,22 @@ impl Worker {
             self.kept.give_up();
             let _ = self.found(mode);
         });
+    }
+
+    /// Polls a task of this runtime, and queues it if it is due again: it has yielded, or was woken meanwhile.
+    ///
+    /// # Safety
+    ///
+    /// The caller has the task's queue entry, which is used up.
+    #[inline]
+    unsafe fn poll(&self, task: NonNull<Header>, turn: Turn) {
+        // SAFETY: passed on.
+        if unsafe { cell::run(task, turn) } {
+            // SAFETY: it has given its queue entry back, with which it has not ended.
+            let header = unsafe { task.as_ref() };
+            self.shared.watch.queued(header, How::Again);
+            if header.is_main() { self.shared.enqueue_main() } else { self.push(task, How::Again) }
+        }
     }
 
     /// Queues a task of this runtime, from the worker's own thread.

@@ -17,8 +17,7 @@ use crate::context;
 use crate::nursery;
 use crate::primitives::atomic::Ordering::Acquire;
 use crate::scheduler::choose::{Candidate, Choose};
-use crate::scheduler::{self, How};
-use crate::task::{Header, cell};
+use crate::task::Header;
 use crate::watch::{TaskTree, Turn};
 
 /// What could go next, in step with `candidates`.
@@ -87,11 +86,7 @@ impl Worker {
         let usual = self.shared.budget;
         let turn = Turn { budget: self.ask_or(|| choose.budget(usual), usual), watched: self.shared.watch.on() };
         // SAFETY: the entry that was laid out is the task's one queue entry; for the main task `main_due` stands for it.
-        unsafe {
-            if cell::run(task, turn) {
-                scheduler::enqueue(task, How::Again);
-            }
-        }
+        unsafe { self.poll(task, turn) };
     }
 
     /// Lays out what was queued since; in an order that is the same each time.
