@@ -157,7 +157,7 @@ impl<H> Server<H> {
     /// Outside a run; with a panic of the reporter.
     ///
     /// # Cancellation
-    /// A checkpoint. Cancelled: the handlers are cut, their connections and the listeners are closed.
+    /// A checkpoint. Cancelled: the handlers are cut, their connections and the listeners are closed; so are those that were taken at a stop and wait for a place of the limit.
     pub async fn run<L, Fut>(self, listeners: impl IntoIterator<Item = L>) -> io::Result<()>
     where
         L: Listen,

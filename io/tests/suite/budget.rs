@@ -82,6 +82,28 @@ fn copies_go_on_with_a_budget_of_one() {
     });
 }
 
+/// A pipe that is read as a file, on a thread of the pool: the thread waits for what the other future writes.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_is_read_leaves_a_budget_of_one_to_the_next() {
+    use std::io::Write;
+    use std::os::fd::AsRawFd;
+
+    with_budget(1, async || {
+        let (end, mut writer) = io::pipe().unwrap();
+        let mut file = trioxide_io::fs::File::open(format!("/proc/self/fd/{}", end.as_raw_fd())).await.unwrap();
+        let (near, far) = UnixStream::pair().unwrap();
+        let talk = async {
+            near.write_all(b"one").await.unwrap();
+            far.read_exact(&mut [0; 3]).await.unwrap();
+            writer.write_all(b"two").unwrap();
+        };
+        let mut buf = [0; 8];
+        let (count, ()) = join(AsyncReadExt::read(&mut file, &mut buf), talk).await;
+        assert_eq!((count.unwrap(), &buf[..3]), (3, &b"two"[..]));
+    });
+}
+
 /// One way never pauses; the other goes on all the same.
 #[test]
 fn a_copy_that_never_pauses_lets_the_other_way_through() {
