@@ -104,6 +104,9 @@ mod texts {
     #[doc = include_str!("../README.md")]
     struct Readme;
 
+    #[doc = include_str!("../docs/from-tokio.md")]
+    struct FromTokio;
+
     #[doc = include_str!("../docs/cancellation.md")]
     struct Cancellation;
 
