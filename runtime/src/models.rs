@@ -194,6 +194,26 @@ impl Node {
 /// A handle of a nursery.
 pub struct Handle(ManuallyDrop<Arc<scope::Node>>);
 
+impl Handle {
+    /// The handle of a child that `kept`'s worker polls is dropped: its reference is kept.
+    pub fn leave_with(self, kept: &Kept) {
+        let handle = ManuallyDrop::new(self);
+        assert!(kept.add_reference(&handle.0), "there is room");
+    }
+
+    /// The next child's, made of what is kept.
+    pub fn of_kept(node: &Node, kept: &Kept) -> Self {
+        assert!(kept.take_reference(&node.0), "one was kept");
+        // SAFETY: `kept` J7.
+        Self(ManuallyDrop::new(unsafe { Arc::from_raw(Arc::as_ptr(&node.0)) }))
+    }
+
+    /// What is kept is given up.
+    pub fn give_up(kept: &Kept) {
+        kept.give_references_up();
+    }
+}
+
 impl Clone for Handle {
     fn clone(&self) -> Self {
         Self(ManuallyDrop::new(Arc::clone(&self.0)))

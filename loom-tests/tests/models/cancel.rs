@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use loom::sync::atomic::AtomicBool;
-use loom::sync::atomic::Ordering::{AcqRel, Acquire};
+use loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use loom::sync::atomic::{AtomicBool, AtomicUsize};
 use loom::thread;
 use trioxide_loom::{Baton, explore};
-use trioxide_runtime::models::{Kind, Node};
+use trioxide_runtime::models::{Handle, Kept, Kind, Left, Live, Node};
 
 fn on_thread(node: &Node, act: impl FnOnce(&Node) + 'static) -> thread::JoinHandle<()> {
     let node = node.clone();
@@ -130,6 +130,45 @@ fn a_lent_handle_is_dropped_or_paid_for() {
             nursery.detach();
         }
         assert_eq!(nursery.references(), 1);
+    });
+}
+
+/// Two workers keep the references of the handles that their children drop, one of which is lent and one counted, pass them on to their next children, and give them up before their counts. Whoever leaves
+/// last pays for the loan, and finds that no reference is out (`nursery::kept` J7).
+#[test]
+fn kept_references_are_given_up_before_the_last_count() {
+    explore("cancel: kept references, one of them lent", 5, || {
+        let root = Node::root();
+        let nursery = root.unlinked_below();
+        let lent = nursery.lend();
+        let handles = [lent.clone(), lent];
+        nursery.link();
+        let live = Live::with_body();
+        assert!(live.enter() && live.enter());
+        let shared = Arc::new((nursery, live, AtomicUsize::new(0)));
+        let leave = |(nursery, live, closed): &(Node, Live, AtomicUsize)| {
+            if live.leave(1) == Left::Nothing {
+                closed.fetch_add(1, Relaxed);
+                nursery.pay();
+                assert_eq!(nursery.references(), 2, "its list's, and the owner's");
+            }
+        };
+        let workers = handles.map(|handle| {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || {
+                let kept = Kept::new();
+                handle.leave_with(&kept);
+                Handle::of_kept(&shared.0, &kept).leave_with(&kept);
+                Handle::give_up(&kept);
+                leave(&shared);
+            })
+        });
+        leave(&shared);
+        for worker in workers {
+            worker.join().unwrap();
+        }
+        assert_eq!(shared.2.load(Relaxed), 1);
+        shared.0.detach();
     });
 }
 

@@ -39,7 +39,7 @@ use crate::scope::Node;
 use crate::scope::live::Live;
 use crate::scope::node::Inner;
 
-/// In the models of the whole runtime every child leaves by itself; this has a model of its own.
+/// In the models of the whole runtime every child leaves by itself; this has models of its own.
 const KEEPS: bool = cfg!(not(loom));
 
 /// In place of the number of counts: they are on their way to `live`.
@@ -131,8 +131,13 @@ impl Kept {
     /// Keeps a reference of a handle of `node` that is dropped; false if it is not kept, and still the caller's. A child of `node` is being polled on this worker.
     #[inline]
     pub(crate) fn keep_reference(&self, node: &Node) -> bool {
+        KEEPS && self.add_reference(node)
+    }
+
+    #[inline]
+    pub(crate) fn add_reference(&self, node: &Node) -> bool {
         let references = self.references.get();
-        if !KEEPS || references >= REFERENCES {
+        if references >= REFERENCES {
             return false;
         }
         if !ptr::eq(self.node.get(), node) {
@@ -171,7 +176,7 @@ impl Kept {
         some
     }
 
-    fn give_references_up(&self) {
+    pub(crate) fn give_references_up(&self) {
         let node = self.node.get();
         for _ in 0..self.references.take() {
             // SAFETY: J7.
