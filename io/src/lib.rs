@@ -10,7 +10,7 @@
 //! | listeners of the program before | [`inherited`], [`process::Command::hand_over`] |
 //! | messages | [`UdpSocket`], [`UnixDatagram`] |
 //! | lines, frames, whole parts | [`BufReader`], [`BufWriter`], [`Frames`], [`write_frame`] |
-//! | copying | [`copy`], [`copy_bidirectional`] |
+//! | copying | [`copy`], [`copy_bidirectional`]; from a file [`TcpStream::sendfile`], [`UnixStream::sendfile`] |
 //! | two halves as one stream | [`stream::StapledStream`] |
 //! | TLS | module `tls` (feature `tls`) |
 //! | files | [`fs`] |
@@ -73,6 +73,7 @@ mod reactor;
 mod resolve;
 #[cfg(any(feature = "hyper", feature = "quinn"))]
 mod run_sleep;
+mod sendfile;
 mod serve;
 #[cfg(unix)]
 pub mod signal;

@@ -171,6 +171,51 @@ macro_rules! writing {
     };
 }
 
+/// The method of sockets that sends files.
+macro_rules! sending_files {
+    ($name:literal) => {
+        /// Sends a part of a file, `rest`, to the peer, and gives the number of bytes: all of them, or fewer if the file ends before. `rest`
+        /// becomes what is not sent yet, so that it can be gone on with whatever happens.
+        ///
+        /// What the system has in memory goes from there to the socket without being copied (sendfile(2), on Linux). What it would have to
+        /// fetch from a disk is read on a thread of the pool, 256 KiB at a time, and written, so that no worker waits for a disk: the same that
+        /// nginx does with `aio threads`. So is all of it on other systems, on [networks](crate::network) that are not the system's,
+        /// and from files that the system cannot send.
+        ///
+        /// The position of the file counts for nothing, and stays; so one file may be sent to many sockets at once. (On Windows it moves.) To a
+        /// TLS stream a file goes by [`copy`](crate::copy()).
+        ///
+        /// ```
+        /// use trioxide_io::{UnixStream, fs};
+        /// # trioxide_runtime::run(async {
+        /// let (sender, receiver) = UnixStream::pair()?;
+        /// let file = fs::File::open("Cargo.toml").await?;
+        /// let mut rest = 1..8; // of all of it `0..u64::MAX`
+        /// assert_eq!(sender.sendfile(&file, &mut rest).await?, 7);
+        /// assert!(rest.is_empty());
+        /// let mut got = [0; 7];
+        /// receiver.read_exact(&mut got).await?;
+        /// assert_eq!(&got, b"package");
+        /// # Ok::<_, std::io::Error>(())
+        /// # }).unwrap();
+        /// ```
+        ///
+        /// # Errors
+        /// As [`write`](Self::write). Those of reading the file, which name the position; one that has no positions, such as a pipe, cannot be
+        /// sent: use [`copy`](crate::copy()).
+        ///
+        /// # Panics
+        /// Outside a run.
+        ///
+        /// # Cancellation
+        /// A checkpoint. Cancelled: what is before `rest.start` has been sent, and nothing else; go on with the same `rest`. (So it is if
+        /// something else than a scope drops it.)
+        pub async fn sendfile(&self, file: &crate::fs::File, rest: &mut ::std::ops::Range<u64>) -> io::Result<u64> {
+            crate::sendfile::sendfile(file, rest, &self.inner, concat!($name, "::sendfile")).await
+        }
+    };
+}
+
 /// Methods of streams whose directions end apart.
 macro_rules! closing {
     ($name:literal) => {
@@ -356,4 +401,4 @@ macro_rules! socket {
     };
 }
 
-pub(crate) use {closing, futures_read, futures_write, reading, socket, writing};
+pub(crate) use {closing, futures_read, futures_write, reading, sending_files, socket, writing};

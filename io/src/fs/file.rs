@@ -9,6 +9,7 @@ use trioxide_runtime::blocking;
 
 use super::flight::Flight;
 use super::{Metadata, PathError, Permissions};
+use crate::sys;
 
 /// The most that one read or write takes along to the thread.
 const PIECE: usize = 2 << 20;
@@ -279,6 +280,15 @@ impl File {
         self.with(move |file| file.set_permissions(permissions)).await
     }
 
+    pub(crate) fn shared(&self) -> &std::fs::File {
+        &self.std
+    }
+
+    /// Reads up to `wanted` bytes at a position, whatever that of the file is.
+    pub(crate) async fn read_at(&self, at: u64, wanted: usize) -> io::Result<Vec<u8>> {
+        self.with(move |file| filled(wanted, |piece| sys::read_at(file, piece, at))).await
+    }
+
     /// Waits until nothing is in flight, and is where the reader is: back before what was read ahead.
     async fn land(&mut self) -> io::Result<()> {
         self.wait().await?;
@@ -304,9 +314,13 @@ impl File {
 }
 
 pub(super) fn read_piece(file: &mut &std::fs::File, wanted: usize) -> io::Result<Vec<u8>> {
-    let mut piece = vec![0; wanted.min(PIECE)];
+    filled(wanted.min(PIECE), |piece| file.read(piece))
+}
+
+fn filled(wanted: usize, mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> io::Result<Vec<u8>> {
+    let mut piece = vec![0; wanted];
     let count = loop {
-        match file.read(&mut piece) {
+        match read(&mut piece) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             read => break read?,
         }

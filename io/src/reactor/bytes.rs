@@ -57,7 +57,7 @@ fn recv_vectored(io: &impl ReadEnd, bufs: &mut [IoSliceMut<'_>]) -> io::Result<D
     Ok(Done::bytes(io.recv_vectored(bufs)?, asked))
 }
 
-fn send(io: &impl WriteEnd, buf: &[u8]) -> io::Result<Done<usize>> {
+pub(crate) fn send(io: &impl WriteEnd, buf: &[u8]) -> io::Result<Done<usize>> {
     Ok(Done::bytes(io.send(buf)?, buf.len()))
 }
 

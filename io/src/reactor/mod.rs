@@ -45,7 +45,7 @@ mod registered;
 mod source;
 mod table;
 
-pub(crate) use bytes::shut;
+pub(crate) use bytes::{WriteEnd, send, shut};
 pub(crate) use readiness::{Direction, Ready};
 pub(crate) use registered::{Done, Registered};
 pub(crate) use source::Source;

@@ -85,6 +85,11 @@ impl<T: sys::Handle> Registered<T> {
         Registered { io: Some(io), source, reactor: None }
     }
 
+    /// Whether it is the system's.
+    pub(crate) fn has_descriptor(&self) -> bool {
+        self.reactor.is_some()
+    }
+
     /// Operations come here only while this is not closed.
     pub(crate) fn get(&self) -> &T {
         self.io.as_ref().expect("trioxide: the descriptor of what has been closed was asked for; ask before closing it")

@@ -11,7 +11,8 @@
 //! 2. Nobody reads the wake-up eventfd. Each write to it is a new edge, and edges that come before the next wait
 //!    are one event.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,10 +21,11 @@ use std::time::Duration;
 use polling::Poller;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
-use rustix::io::Errno;
+use rustix::io::{Errno, ReadWriteFlags};
 use rustix::net::SocketFlags;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::FromCache;
 use crate::reactor::Ready;
 
 /// A short read or write has reached the end of what the system had. (tcp(7), epoll(7) question 9.)
@@ -205,6 +207,24 @@ pub(crate) fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAdd
     Ok((TcpStream::from(fd), peer))
 }
 
+/// Sends a piece of a file from memory. `sendfile` would wait for the disk, however non-blocking the socket is; so the first and the last
+/// byte are asked for first, with the flag by which a read does not wait. (What the system reads ahead lies between.)
+pub(crate) fn send_from_cache(file: &File, at: u64, count: usize, to: &impl Handle) -> io::Result<FromCache> {
+    for at in [at, at + count as u64 - 1] {
+        match rustix::io::preadv2(file, &mut [IoSliceMut::new(&mut [0])], at, ReadWriteFlags::NOWAIT) {
+            Ok(1) => {}
+            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => return Ok(FromCache::NotThere),
+            // A file system that does not know the flag, a file without positions, no file at all: who reads it will be told.
+            Err(_) => return Ok(FromCache::Cannot),
+        }
+    }
+    match rustix::fs::sendfile(to, file, Some(&mut { at }), count) {
+        Ok(count) => Ok(FromCache::Sent(count)),
+        Err(Errno::INVAL | Errno::NOSYS) => Ok(FromCache::Cannot),
+        Err(error) => Err(error.into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,5 +240,31 @@ mod tests {
         assert_eq!(millis(Duration::from_millis(7)), 7);
         assert_eq!(millis(Duration::from_micros(7_001)), 8);
         assert_eq!(millis(Duration::MAX), i64::from(i32::MAX));
+    }
+
+    /// This very program is in memory, as far as it is being run.
+    #[test]
+    fn what_is_in_memory_goes_by_the_system_and_the_rest_is_left_to_others() {
+        let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
+        let program = File::open(std::env::current_exe().unwrap()).unwrap();
+        let knows_the_flag =
+            rustix::io::preadv2(&program, &mut [IoSliceMut::new(&mut [0])], 0, ReadWriteFlags::NOWAIT).is_ok();
+        match send_from_cache(&program, 1, 3, &near).unwrap() {
+            FromCache::Sent(3) if knows_the_flag => {
+                let mut got = [0; 3];
+                io::Read::read_exact(&mut &far, &mut got).unwrap();
+                assert_eq!(&got, b"ELF");
+            }
+            FromCache::Cannot if !knows_the_flag => {}
+            _ => panic!("knows the flag: {knows_the_flag}"),
+        }
+        let length = program.metadata().unwrap().len();
+        // A piece that goes beyond the end is not all there; of what has no pages nothing is.
+        assert!(matches!(
+            send_from_cache(&program, length - 1, 2, &near).unwrap(),
+            FromCache::NotThere | FromCache::Cannot
+        ));
+        let made_up = File::open("/proc/self/status").unwrap();
+        assert!(matches!(send_from_cache(&made_up, 0, 5, &near).unwrap(), FromCache::Cannot));
     }
 }

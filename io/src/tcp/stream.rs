@@ -9,7 +9,7 @@ use socket2::{Domain, SockRef, TcpKeepalive};
 
 use super::split::{self, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::addr::{ToSocketAddrs, explain};
-use crate::methods::{closing, reading, socket, writing};
+use crate::methods::{closing, reading, sending_files, socket, writing};
 use crate::network::{self, Readiness, Socket, Stream};
 use crate::reactor::{Direction, Done, Ready, Registered, shut};
 use crate::sys;
@@ -84,6 +84,7 @@ impl TcpStream {
 
     reading!("TcpStream");
     writing!("TcpStream");
+    sending_files!("TcpStream");
 
     closing!("TcpStream");
 

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::of_path;
-use crate::methods::{closing, futures_read, futures_write, reading, socket, writing};
+use crate::methods::{closing, futures_read, futures_write, reading, sending_files, socket, writing};
 use crate::reactor::{Direction, Ready, Registered, shut};
 use crate::wait::checkpoint;
 
@@ -95,6 +95,7 @@ impl UnixStream {
 
     reading!("UnixStream");
     writing!("UnixStream");
+    sending_files!("UnixStream");
 
     closing!("UnixStream");
 

@@ -17,6 +17,8 @@ mod descriptors;
 mod last_accept;
 #[path = "../conformance/process.rs"]
 mod process;
+#[path = "../suite/sendfile.rs"]
+mod sendfile;
 #[path = "../suite/storms.rs"]
 mod storms;
 #[path = "../conformance/streams.rs"]

@@ -17,6 +17,8 @@ mod last_accept;
 #[cfg(unix)]
 mod mock_time;
 mod options;
+#[cfg(unix)]
+mod sendfile;
 mod storms;
 mod sweep;
 mod tcp;

@@ -100,6 +100,7 @@ pub(crate) const TABLE: Rows = &[
     ("io/src/methods.rs", &["read", "read_vectored", "readable"], By(BYTES, "reads_of_a_pipe")),
     ("io/src/methods.rs", &["read_exact"], By(BYTES, "exact_reads_of_a_pipe")),
     ("io/src/methods.rs", &["write", "write_vectored", "write_all", "writable"], By(BYTES, "writes_to_a_pipe")),
+    ("io/src/methods.rs", &["sendfile"], By(BYTES, "files_to_tcp")),
     ("io/src/network/mod.rs", &["within"], Because("what `Host::run` of the simulated network is, in which all of `cancel_sweep_sockets.rs` is swept")),
     ("io/src/process/command.rs", &["Command::spawn"], By(PROCESSES, "spawn_and_wait")),
     ("io/src/process/run.rs", &["Command::run", "Command::output", "Command::status"], By(PROCESSES, "run_output_status")),

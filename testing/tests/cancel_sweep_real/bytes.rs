@@ -1,14 +1,16 @@
 //! Streams of bytes: what a read that was cut has not delivered is there for the next, and a write that was cut has not written.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, LazyCell, RefCell};
 use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::sync::{Arc, Mutex};
 
+use rustix::fs::{Advice, fadvise};
+use trioxide_io::fs::File;
 use trioxide_io::{Async, TcpListener, TcpStream, UnixStream, pipe};
 use trioxide_runtime::checkpoint;
 
 use crate::slot::Slot;
-use crate::{Nursery, sweep};
+use crate::{Nursery, Path, sweep};
 
 const TEXT: &[u8] = b"one\ntwo\nthree\nfour\n";
 /// More than a pipe and the buffers of a socket take: it is written in many parts.
@@ -216,6 +218,49 @@ macro_rules! writes {
 writes!(writes_to_tcp, tcp_pair().await);
 writes!(writes_to_a_unix_socket, UnixStream::pair().unwrap());
 writes!(writes_to_a_pipe, pipe().unwrap());
+
+/// From memory and from the disk: what is not left to be sent has been, and nothing else.
+macro_rules! sends_a_file {
+    ($name:ident, $pair:expr) => {
+        #[test]
+        fn $name() {
+            let data: Vec<u8> = (0..MUCH).map(byte).collect();
+            // Made in the first run: another test may be counting descriptors before.
+            let path = LazyCell::new(|| {
+                let path = Path::new();
+                std::fs::write(&path.0, &data).unwrap();
+                std::fs::File::open(&path.0).unwrap().sync_all().unwrap();
+                path
+            });
+            let runs = sweep(
+                async |n| {
+                    let (send, receive) = $pair;
+                    let (receive, got) = (Arc::new(receive), Got::default());
+                    n.service(read_to_end!(receive, got));
+                    let file = std::fs::File::open(&path.0).unwrap();
+                    fadvise(&file, MUCH as u64 / 2, None, Advice::DontNeed).unwrap();
+                    (Slot::new(Some(send)), receive, got, Slot::new((File::from_std(file), 0..MUCH as u64)))
+                },
+                async |(stream, _, _, file)| {
+                    let (stream, mut file) = (stream.lend(), file.lend());
+                    let (file, rest) = &mut *file;
+                    assert_eq!(stream.as_ref().unwrap().sendfile(file, rest).await.unwrap(), MUCH as u64);
+                },
+                async |(stream, receive, got, file), cut| {
+                    drop(stream.lend().take());
+                    read_to_end!(receive, got).await;
+                    let sent = file.lend().1.start as usize;
+                    assert!(got.lock().unwrap()[..] == data[..sent], "{cut}: {sent}");
+                    assert!(cut.outcome().is_none() || sent == MUCH, "{cut}: {sent}");
+                },
+            );
+            assert!(runs > 10, "{runs}");
+        }
+    };
+}
+
+sends_a_file!(files_to_tcp, tcp_pair().await);
+sends_a_file!(files_to_a_unix_socket, UnixStream::pair().unwrap());
 
 /// Both directions of any descriptor: one operation waits for room, and one for bytes.
 #[test]
