@@ -8,7 +8,7 @@
 //! | connecting | [`connect`], [`Connect`], [`TcpStream::connect`], [`UnixStream::connect`] |
 //! | serving | [`serve`], [`Server`], [`TcpListener`], [`UnixListener`] |
 //! | listeners of the program before | [`inherited`], [`process::Command::hand_over`] |
-//! | messages | [`UdpSocket`], [`UnixDatagram`] |
+//! | messages | [`UdpSocket`], [`UnixDatagram`]; many at once: [`Messages`] |
 //! | lines, frames, whole parts | [`BufReader`], [`BufWriter`], [`Frames`], [`write_frame`] |
 //! | copying | [`copy`], [`copy_bidirectional`]; from a file [`TcpStream::sendfile`], [`UnixStream::sendfile`] |
 //! | two halves as one stream | [`stream::StapledStream`] |
@@ -121,6 +121,6 @@ pub use task_spans::TaskSpans;
 pub use tcp::{TcpListener, TcpStream};
 #[cfg(feature = "tower")]
 pub use tower_timeout::{Timeout, TimeoutLayer};
-pub use udp::UdpSocket;
+pub use udp::{Messages, UdpSocket};
 #[cfg(unix)]
 pub use unix::{UnixDatagram, UnixListener, UnixStream};

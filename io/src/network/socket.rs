@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{self, Shutdown, SocketAddr};
 
 use super::{DatagramSocket, ListenerSocket, StreamOptions, StreamSocket};
+use crate::sys;
 
 /// A socket of the system or of a network.
 pub(crate) enum Socket<S, N: ?Sized> {
@@ -225,6 +226,28 @@ impl Datagrams {
         match self {
             Socket::System(socket) => socket.peek_from(buf),
             Socket::Network(socket) => socket.receive(buf, true),
+        }
+    }
+
+    pub(crate) fn send_many(&self, messages: &[(&[u8], Option<SocketAddr>)]) -> io::Result<usize> {
+        match self {
+            Socket::System(socket) => sys::send_many(socket, messages),
+            Socket::Network(socket) => {
+                sys::as_many(messages.iter(), |(message, to)| socket.send(message, *to).map(drop))
+            }
+        }
+    }
+
+    pub(crate) fn recv_many<'a>(
+        &self,
+        bufs: impl Iterator<Item = &'a mut [u8]>,
+        got: &mut Vec<(usize, SocketAddr)>,
+    ) -> io::Result<()> {
+        match self {
+            Socket::System(socket) => sys::recv_many(socket, bufs, got),
+            Socket::Network(socket) => {
+                sys::as_many(bufs, |buf| socket.receive(buf, false).map(|message| got.push(message))).map(drop)
+            }
         }
     }
 

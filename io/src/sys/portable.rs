@@ -10,7 +10,7 @@
 
 use std::fs::File;
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use polling::{AsRawSource, AsSource, Event, PollMode, Poller};
@@ -197,4 +197,24 @@ pub(crate) fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAdd
 /// What is in memory and what is not, not every system says.
 pub(crate) fn send_from_cache(_: &File, _: u64, _: usize, _: &impl Handle) -> io::Result<FromCache> {
     Ok(FromCache::Cannot)
+}
+
+/// Not every system has a call for many.
+pub(crate) fn send_many(socket: &UdpSocket, messages: &[(&[u8], Option<SocketAddr>)]) -> io::Result<usize> {
+    super::as_many(messages.iter(), |(message, to)| {
+        match to {
+            Some(to) => socket.send_to(message, to),
+            None => socket.send(message),
+        }
+        .map(drop)
+    })
+}
+
+/// As `send_many`.
+pub(crate) fn recv_many<'a>(
+    socket: &UdpSocket,
+    bufs: impl Iterator<Item = &'a mut [u8]>,
+    got: &mut Vec<(usize, SocketAddr)>,
+) -> io::Result<()> {
+    super::as_many(bufs, |buf| socket.recv_from(buf).map(|message| got.push(message))).map(drop)
 }

@@ -15,6 +15,8 @@ mod datagrams;
 mod descriptors;
 #[path = "../suite/last_accept.rs"]
 mod last_accept;
+#[path = "../suite/many_datagrams.rs"]
+mod many_datagrams;
 #[path = "../conformance/process.rs"]
 mod process;
 #[path = "../suite/sendfile.rs"]

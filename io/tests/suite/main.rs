@@ -15,6 +15,8 @@ mod hog;
 mod hyper_rt;
 mod last_accept;
 #[cfg(unix)]
+mod many_datagrams;
+#[cfg(unix)]
 mod mock_time;
 mod options;
 #[cfg(unix)]

@@ -1,17 +1,18 @@
 //! Listeners, `connect`, datagrams, servers: no connection and no message is lost, and who listens goes on.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 use trioxide_io::{
-    Connect, Server, TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream, connect, copy,
-    copy_bidirectional, serve,
+    Connect, Messages, Server, TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream, connect,
+    copy, copy_bidirectional, serve,
 };
 use trioxide_runtime::{Started, checkpoint, join, move_on_when, nursery};
 
+use crate::slot::Slot;
 use crate::{Path, sweep};
 
 const TEXT: &[u8] = b"one two three";
@@ -165,6 +166,45 @@ async fn udp_pair() -> (UdpSocket, UdpSocket) {
 
 datagrams!(messages_over_udp, udp_pair().await);
 datagrams!(messages_over_a_unix_socket, UnixDatagram::pair().unwrap());
+
+/// What one call has counted as sent arrives, and nothing else; what has come is received by who is cut or by the next.
+#[test]
+fn many_messages_over_udp() {
+    let numbers: Vec<[u8; 1]> = (0..6).map(|number| [number]).collect();
+    let runs = sweep(
+        async |_| {
+            let (one, other) = udp_pair().await;
+            let (sent, got) = (Cell::new(0), RefCell::new(vec![]));
+            (one, other, Slot::new(Messages::new(2, 4)), sent, got)
+        },
+        async |(one, other, messages, sent, got)| {
+            let (to, mut messages) = (other.local_addr().unwrap(), messages.lend());
+            for piece in numbers.chunks(3) {
+                let to_each: Vec<_> = piece.iter().map(|number| (number, to)).collect();
+                let count = match piece[0] == [0] {
+                    true => one.send_many(piece).await.unwrap(),
+                    false => one.send_many_to(&to_each).await.unwrap(),
+                };
+                sent.set(sent.get() + count);
+                for _ in 0..2 {
+                    other.recv_many(&mut messages).await.unwrap();
+                    got.borrow_mut().extend(messages.iter().map(|(message, _)| message[0]));
+                }
+            }
+        },
+        async |(one, other, messages, sent, got), cut| {
+            one.send(&[9]).await.unwrap(); // the end
+            let (mut got, mut messages) = (got.take(), messages.lend());
+            while got.last() != Some(&9) {
+                other.recv_many(&mut messages).await.unwrap();
+                got.extend(messages.iter().map(|(message, _)| message[0]));
+            }
+            got.pop();
+            assert_eq!(got, numbers.concat()[..sent.get()], "{cut}");
+        },
+    );
+    assert!(runs > 5, "{runs}");
+}
 
 /// A peek takes nothing; what was sent arrives, and nothing else.
 #[test]

@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use trioxide_io::{TcpListener, TcpStream, UdpSocket, connect, copy, copy_bidirectional, serve};
+use trioxide_io::{Messages, TcpListener, TcpStream, UdpSocket, connect, copy, copy_bidirectional, serve};
 use trioxide_runtime::{Nursery, Started, fail_after, move_on_after, sleep, sleep_forever};
 use trioxide_testing::cancel_everywhere;
 use trioxide_testing::network::{Host, Network};
+
+use crate::slot::Slot;
 
 const MOMENT: Duration = Duration::from_millis(1);
 /// By then the one that is cut has ended.
@@ -265,6 +267,44 @@ fn no_datagram_is_lost() {
         async |(_, received), cut| assert_eq!(*received.lock().unwrap(), [0, 1, 2], "{cut}"),
     );
     assert!(runs > 40, "{runs}");
+}
+
+/// The same of many at once.
+#[test]
+fn no_datagram_of_many_is_lost() {
+    let runs = cancel_everywhere(
+        async |n| {
+            let (client, server) = hosts(n).await;
+            let socket = server.run(UdpSocket::bind("0.0.0.0:53")).await.unwrap().unwrap();
+            let address = (server.address(), 53).into();
+            n.spawn(async move {
+                let socket = client.run(UdpSocket::bind("0.0.0.0:0")).await.unwrap().unwrap();
+                for number in [0, 2, 4] {
+                    sleep(5 * MOMENT).await;
+                    let pair = [([number], address), ([number + 1], address)];
+                    assert_eq!(socket.send_many_to(&pair).await.unwrap(), 2);
+                }
+                sleep(2 * LATER).await; // The network is there for as long as a task is.
+            });
+            (socket, Slot::new(Messages::new(4, 8)), RefCell::new(vec![]))
+        },
+        async |(socket, messages, received)| {
+            let mut messages = messages.lend();
+            while received.borrow().len() < 6 {
+                socket.recv_many(&mut messages).await.unwrap();
+                received.borrow_mut().extend(messages.iter().map(|(message, _)| message[0]));
+            }
+        },
+        async |(socket, messages, received), cut| {
+            let (mut received, mut messages) = (received.take(), messages.lend());
+            sleep(LATER).await;
+            while move_on_after(MOMENT, socket.recv_many(&mut messages)).await.is_some() {
+                received.extend(messages.iter().map(|(message, _)| message[0]));
+            }
+            assert_eq!(received, [0, 1, 2, 3, 4, 5], "{cut}");
+        },
+    );
+    assert!(runs > 10, "{runs}");
 }
 
 #[test]

@@ -1,4 +1,8 @@
-//! `UdpSocket`.
+//! `UdpSocket`; many messages by one call: `many`.
+
+mod many;
+
+pub use many::Messages;
 
 use std::io;
 use std::net::{self, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,7 +18,8 @@ use crate::wait::checkpoint;
 ///
 /// Any number of tasks may send and receive on it at once: each message goes to one of them. It is either used with an
 /// address for each message ([`send_to`](UdpSocket::send_to), [`recv_from`](UdpSocket::recv_from)) or
-/// [connected](UdpSocket::connect) to one peer ([`send`](UdpSocket::send), [`recv`](UdpSocket::recv)).
+/// [connected](UdpSocket::connect) to one peer ([`send`](UdpSocket::send), [`recv`](UdpSocket::recv)). Many messages go and come by
+/// one call: [`send_many`](UdpSocket::send_many), [`send_many_to`](UdpSocket::send_many_to), [`recv_many`](UdpSocket::recv_many).
 ///
 /// ```
 /// use trioxide_io::UdpSocket;
