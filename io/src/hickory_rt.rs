@@ -62,11 +62,8 @@ impl RuntimeProvider for HickoryProvider {
         limit: Option<Duration>,
     ) -> Boxed<'static, io::Result<TcpStream>> {
         Box::pin(async move {
-            if from.is_some() {
-                let text = "trioxide: `HickoryProvider` binds no TCP connection to an address of this side; leave `bind_addr` out";
-                return Err(io::Error::new(io::ErrorKind::Unsupported, text));
-            }
-            fail_after(limit.unwrap_or(Duration::from_secs(5)), TcpStream::connect(server)).await?
+            let connect = TcpStream::connect_from(from.map(|from| from.ip()), server); // the port is the system's choice
+            fail_after(limit.unwrap_or(Duration::from_secs(5)), connect).await?
         })
     }
 

@@ -132,16 +132,17 @@ impl<S: SendStream, R: ReceiveStream> HalfCloseableStream for StapledStream<S, R
 }
 
 macro_rules! delegate {
-    ($($type:ty: $($part:ident)+;)+) => {$($(delegate!(@$part $type);)+)+};
-    (@resource $type:ty) => {
-        impl Resource for $type {
+    ($([$($generics:tt)*] $type:ty: $($part:ident)+;)+) => {$(delegate!(@each [$($generics)*] $type: $($part)+);)+};
+    (@each $generics:tt $type:ty: $($part:ident)+) => {$(delegate!(@$part $generics $type);)+};
+    (@resource [$($generics:tt)*] $type:ty) => {
+        impl<$($generics)*> Resource for $type {
             fn close(&self) {
                 <$type>::close(self);
             }
         }
     };
-    (@send $type:ty) => {
-        impl SendStream for $type {
+    (@send [$($generics:tt)*] $type:ty) => {
+        impl<$($generics)*> SendStream for $type {
             fn write_all(&self, buf: &[u8]) -> impl Future<Output = io::Result<()>> + Send {
                 <$type>::write_all(self, buf)
             }
@@ -151,15 +152,15 @@ macro_rules! delegate {
             }
         }
     };
-    (@receive $type:ty) => {
-        impl ReceiveStream for $type {
+    (@receive [$($generics:tt)*] $type:ty) => {
+        impl<$($generics)*> ReceiveStream for $type {
             fn read(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send {
                 <$type>::read(self, buf)
             }
         }
     };
-    (@finish $type:ty) => {
-        impl HalfCloseableStream for $type {
+    (@finish [$($generics:tt)*] $type:ty) => {
+        impl<$($generics)*> HalfCloseableStream for $type {
             async fn finish(&self) -> io::Result<()> {
                 <$type>::finish(self)
             }
@@ -167,10 +168,14 @@ macro_rules! delegate {
     };
 }
 
-delegate! { crate::TcpStream: resource send receive finish; }
+delegate! { [] crate::TcpStream: resource send receive finish; }
 #[cfg(unix)]
 delegate! {
-    crate::UnixStream: resource send receive finish;
-    crate::pipe::Sender: resource send;
-    crate::pipe::Receiver: resource receive;
+    [] crate::UnixStream: resource send receive finish;
+    [] crate::pipe::Sender: resource send;
+    [] crate::pipe::Receiver: resource receive;
+}
+#[cfg(feature = "tls")]
+delegate! {
+    [S: futures_io::AsyncRead + futures_io::AsyncWrite + Unpin + Send] crate::tls::TlsStream<S>: send receive;
 }

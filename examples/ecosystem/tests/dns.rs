@@ -1,6 +1,6 @@
 //! DNS by hickory in a nursery, with a name server of this file.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use hickory_resolver::Resolver;
 use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolverConfig};
@@ -10,8 +10,8 @@ use trioxide::{AnyError, Nursery, join, nursery, race};
 
 const ALL: &[usize] = &[1, 2, 8];
 
-/// What the name server says: 127.0.0.1 to most; that it is too long for UDP; nothing; that there is no such name.
-fn answer(query: &[u8], is_udp: bool) -> Option<Vec<u8>> {
+/// What the name server says: to most where the question has come from; that it is too long for UDP; nothing; that there is no such name.
+fn answer(query: &[u8], from: SocketAddr, is_udp: bool) -> Option<Vec<u8>> {
     let end = 12 + query[12..].iter().position(|byte| *byte == 0).unwrap() + 5;
     let label = query[13..][..query[12] as usize].to_ascii_lowercase();
     let (flags, answers) = match &label[..] {
@@ -24,7 +24,9 @@ fn answer(query: &[u8], is_udp: bool) -> Option<Vec<u8>> {
     [flags, 1, answers, 0, 0].iter().for_each(|word| said.extend(word.to_be_bytes()));
     said.extend(&query[12..end]);
     if answers == 1 {
-        said.extend([0xC0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 1]);
+        let IpAddr::V4(from) = from.ip() else { panic!("{from} asks") };
+        said.extend([0xC0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
+        said.extend(from.octets());
     }
     Some(said)
 }
@@ -33,7 +35,7 @@ async fn over_udp(socket: UdpSocket) -> Result<(), AnyError> {
     let mut buf = [0; 1500];
     loop {
         let (count, from) = socket.recv_from(&mut buf).await?;
-        if let Some(said) = answer(&buf[..count], true) {
+        if let Some(said) = answer(&buf[..count], from, true) {
             socket.send_to(&said, from).await?;
         }
     }
@@ -41,12 +43,12 @@ async fn over_udp(socket: UdpSocket) -> Result<(), AnyError> {
 
 async fn over_tcp(listener: TcpListener) -> Result<(), AnyError> {
     loop {
-        let (stream, _) = listener.accept().await?;
+        let (stream, from) = listener.accept().await?;
         let mut length = [0; 2];
         while stream.read_exact(&mut length).await.is_ok() {
             let mut query = vec![0; u16::from_be_bytes(length).into()];
             stream.read_exact(&mut query).await?;
-            let said = answer(&query, false).expect("nothing silent comes here");
+            let said = answer(&query, from, false).expect("nothing silent comes here");
             stream.write_all(&(said.len() as u16).to_be_bytes()).await?;
             stream.write_all(&said).await?;
         }
@@ -55,12 +57,19 @@ async fn over_tcp(listener: TcpListener) -> Result<(), AnyError> {
 
 /// A name server and a resolver that asks it.
 async fn resolver(n: &Nursery<AnyError>) -> Result<Resolver<HickoryProvider>, AnyError> {
+    resolver_at(n, None).await
+}
+
+/// The same, that asks from an address of its own.
+async fn resolver_at(n: &Nursery<AnyError>, here: Option<SocketAddr>) -> Result<Resolver<HickoryProvider>, AnyError> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     n.service(over_udp(UdpSocket::bind(address).await?));
     n.service(over_tcp(listener));
     let mut server = NameServerConfig::udp_and_tcp(address.ip());
-    server.connections.iter_mut().for_each(|connection| connection.port = address.port());
+    for connection in &mut server.connections {
+        (connection.port, connection.bind_addr) = (address.port(), here);
+    }
     let servers = ResolverConfig::from_name_servers(vec![server]);
     let mut builder = Resolver::builder_with_config(servers, HickoryProvider::new(n));
     builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4Only;
@@ -77,6 +86,22 @@ fn names_are_looked_up_over_udp_and_over_tcp_and_the_nursery_ends() {
             assert_eq!(short?.iter().collect::<Vec<_>>(), [here]);
             assert_eq!(long?.iter().collect::<Vec<_>>(), [here], "it has asked again, over TCP");
             assert!(resolver.lookup_ip("nobody.example.").await.unwrap_err().is_no_records_found());
+            Ok(())
+        });
+        outcome.await.unwrap();
+    });
+}
+
+/// Every address that begins with 127 is this machine's, on Linux.
+#[cfg(target_os = "linux")]
+#[test]
+fn it_asks_from_the_address_that_it_was_given_over_udp_and_over_tcp() {
+    on_each(ALL, async || {
+        let outcome = nursery(async |n: Nursery<AnyError>| {
+            let here: IpAddr = [127, 0, 0, 2].into();
+            let resolver = resolver_at(&n, Some((here, 0).into())).await?;
+            let (short, long) = join!(resolver.lookup_ip("short.example."), resolver.lookup_ip("long.example."));
+            assert_eq!(short?.iter().chain(long?.iter()).collect::<Vec<_>>(), [here, here]);
             Ok(())
         });
         outcome.await.unwrap();

@@ -1,4 +1,4 @@
-//! The traits of this crate, of futures-io and, by feature, of tokio and hyper. Through those of others one task waits for each direction: the last that polled.
+//! The traits of this crate (those that are its methods, in `stream`), of futures-io and, by feature, of tokio and hyper. Through those of others one task waits for each direction: the last that polled.
 
 use std::io;
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use trioxide_runtime::lowlevel;
 
 use super::TlsStream;
-use crate::stream::{HalfCloseableStream, ReceiveStream, Resource, SendStream};
+use crate::stream::{HalfCloseableStream, Resource};
 
 macro_rules! traits {
     ($type:ty) => {
@@ -47,79 +47,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Resource for TlsStream<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> SendStream for TlsStream<S> {
-    fn write_all(&self, buf: &[u8]) -> impl Future<Output = io::Result<()>> + Send {
-        TlsStream::write_all(self, buf)
-    }
-
-    fn writable(&self) -> impl Future<Output = io::Result<()>> + Send {
-        TlsStream::writable(self)
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> ReceiveStream for TlsStream<S> {
-    fn read(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send {
-        TlsStream::read(self, buf)
-    }
-}
-
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> HalfCloseableStream for TlsStream<S> {
     fn finish(&self) -> impl Future<Output = io::Result<()>> + Send {
         TlsStream::finish(self)
     }
 }
 
-#[cfg(feature = "tokio-io")]
-impl<S: AsyncRead + AsyncWrite + Unpin> tokio::io::AsyncRead for TlsStream<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut tokio::io::ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let room = buf.remaining();
-        lowlevel::poll_stateless(cx, "TlsStream::read", |cx| {
-            self.session.lock().poll_put(cx, room, |plain| buf.put_slice(plain)).map_ok(drop)
-        })
-    }
+/// Those of tokio and of hyper: the same methods, with a buffer of their own.
+#[cfg(any(feature = "tokio-io", feature = "hyper"))]
+macro_rules! traits_of_others {
+    ($read:path, $buffer:ty, $write:path) => {
+        impl<S: AsyncRead + AsyncWrite + Unpin> $read for TlsStream<S> {
+            #[allow(unused_mut, reason = "tokio's is a reference, and hyper's is not")]
+            fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: $buffer) -> Poll<io::Result<()>> {
+                let room = buf.remaining();
+                lowlevel::poll_stateless(cx, "TlsStream::read", |cx| {
+                    self.session.lock().poll_put(cx, room, |plain| buf.put_slice(plain)).map_ok(drop)
+                })
+            }
+        }
+
+        impl<S: AsyncRead + AsyncWrite + Unpin> $write for TlsStream<S> {
+            fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+                AsyncWrite::poll_write(self, cx, buf)
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                AsyncWrite::poll_flush(self, cx)
+            }
+
+            /// Says goodbye and closes the transport, as they have it of a connection that they end.
+            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                AsyncWrite::poll_close(self, cx)
+            }
+        }
+    };
 }
 
 #[cfg(feature = "tokio-io")]
-impl<S: AsyncRead + AsyncWrite + Unpin> tokio::io::AsyncWrite for TlsStream<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        AsyncWrite::poll_write(self, cx, buf)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        AsyncWrite::poll_flush(self, cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        AsyncWrite::poll_close(self, cx)
-    }
-}
-
+traits_of_others!(tokio::io::AsyncRead, &mut tokio::io::ReadBuf<'_>, tokio::io::AsyncWrite);
 #[cfg(feature = "hyper")]
-impl<S: AsyncRead + AsyncWrite + Unpin> hyper::rt::Read for TlsStream<S> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        mut buf: hyper::rt::ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        let room = buf.remaining();
-        lowlevel::poll_stateless(cx, "TlsStream::read", |cx| {
-            self.session.lock().poll_put(cx, room, |plain| buf.put_slice(plain)).map_ok(drop)
-        })
-    }
-}
-
-#[cfg(feature = "hyper")]
-impl<S: AsyncRead + AsyncWrite + Unpin> hyper::rt::Write for TlsStream<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        AsyncWrite::poll_write(self, cx, buf)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        AsyncWrite::poll_flush(self, cx)
-    }
-
-    /// Says goodbye and closes the transport, as hyper has it of a connection that it ends.
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        AsyncWrite::poll_close(self, cx)
-    }
-}
+traits_of_others!(hyper::rt::Read, hyper::rt::ReadBufCursor<'_>, hyper::rt::Write);
