@@ -67,7 +67,7 @@ async fn wakes(times: usize) {
     let (sender, receiver) = mpsc::channel::<(Waker, mpsc::Sender<()>)>();
     thread::spawn(move || {
         for (waker, done) in receiver {
-            thread::sleep(Duration::from_micros(300)); // real time: nothing tells that another thread stands in a system call
+            thread::sleep(Duration::from_micros(300)); // real time: what could tell that the worker waits would cost calls of its own, which are counted here
             let _ = done.send(());
             waker.wake();
         }

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use futures_util::poll;
 use parking_lot::Mutex;
 use rustix::process::{Pid, WaitId, WaitIdOptions, test_kill_process, waitid};
@@ -13,7 +14,7 @@ use trioxide_io::process::{Child, Command, Failed, NotStarted, Process, Stdio, T
 use trioxide_io::signal::SignalKind;
 use trioxide_io::{BufReader, pipe};
 use trioxide_runtime::{
-    CancelScope, Nursery, NurseryError, StartError, blocking, checkpoint, finally, join, nursery, sleep_forever,
+    CancelScope, Nursery, NurseryError, StartError, blocking, finally, join, nursery, sleep_forever,
 };
 use trioxide_testing::{on_each, on_each_with_clock};
 
@@ -293,13 +294,9 @@ fn c246_dropped_right_after_it_was_started_it_is_killed() {
         let command = shell("echo $$; exec cat").stdin(stdin.into_fd().unwrap()).stdout(said.into_fd().unwrap());
         let mut running = Box::pin(command.run());
         let mut lines = BufReader::new(&heard);
-        let mut line = pin!(lines.read_line(80));
-        let id = loop {
-            assert!(poll!(running.as_mut()).is_pending());
-            if let std::task::Poll::Ready(line) = poll!(line.as_mut()) {
-                break line.unwrap().unwrap().parse().unwrap();
-            }
-            checkpoint().await;
+        let id = match select(running.as_mut(), pin!(lines.read_line(80))).await {
+            Either::Right((line, _)) => line.unwrap().unwrap().parse().unwrap(),
+            Either::Left(_) => panic!("it has ended"),
         };
         drop(running);
         gone(id).await;
