@@ -19,6 +19,7 @@ use std::thread_local;
 
 use pin_project_lite::pin_project;
 use tokio::runtime::{Builder, Handle, Runtime};
+use trioxide_runtime::lowlevel;
 
 use crate::opaque::opaque;
 
@@ -76,15 +77,20 @@ pub fn enter() {
     });
 }
 
-/// How many tasks are alive on the runtime beside ours: those that have escaped.
+/// How many tasks are alive on the runtime beside ours: those that have escaped. The [task tree](trioxide_runtime::task_tree) shows that number, too.
 pub fn spawned() -> usize {
     handle().metrics().num_alive_tasks()
 }
 
 fn handle() -> &'static Handle {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    let start = || Builder::new_multi_thread().worker_threads(1).thread_name("trioxide-tokio").enable_all().build();
-    RUNTIME.get_or_init(|| start().expect("trioxide: no thread for the tokio runtime of `tokio_compat`")).handle()
+    let start = || {
+        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("trioxide-tokio").enable_all().build();
+        // Asks this handle when it is there; a tree that is made before has nothing to tell.
+        lowlevel::count_elsewhere("tokio", || RUNTIME.get().map_or(0, |runtime| runtime.metrics().num_alive_tasks()));
+        runtime.expect("trioxide: no thread for the tokio runtime of `tokio_compat`")
+    };
+    RUNTIME.get_or_init(start).handle()
 }
 
 opaque!(WithTokio<F>);

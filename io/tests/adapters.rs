@@ -11,7 +11,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 use trioxide_io::tokio_compat::{enter, spawned, with_tokio};
 use trioxide_io::{TcpListener, TimeoutLayer};
-use trioxide_runtime::{TooSlow, join, nursery, race, sleep};
+use trioxide_runtime::{TooSlow, TreeKind, join, nursery, race, sleep, task_tree};
 use trioxide_testing::{on_each, on_each_with_clock};
 
 const ALL: &[usize] = &[1, 2, 8];
@@ -57,6 +57,11 @@ fn what_is_spawned_on_tokio_escapes_and_is_counted() {
         // Dropped, and so abandoned; it is there all the same.
         race!(async { drop(one.await) }, async {});
         assert!(spawned() >= 1);
+        // In the tree they stand beside the main task, and not below it.
+        let tree = task_tree();
+        let entry = tree.iter().find(|entry| matches!(entry.kind(), TreeKind::Elsewhere(1..))).unwrap();
+        assert_eq!((entry.operation(), entry.depth()), ("tokio", 1));
+        assert!(tree.to_string().contains("of tokio: in no nursery"), "{tree}");
         drop(say);
     });
 }

@@ -8,6 +8,7 @@ pub use crate::scheduler::driver::{Driver, driver, is_driven_here};
 pub use crate::scheduler::quiet::wait_all_tasks_blocked;
 pub use crate::task::after::{AfterTurn, TaskRef, holder, holder_id, holder_of};
 pub use crate::wait_list::{Left, Locked, Lot, Quiet, Waiter};
+pub use crate::watch::count_elsewhere;
 
 use crate::context;
 

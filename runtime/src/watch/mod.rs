@@ -8,6 +8,7 @@
 //! | `instrument` | hooks of the user's, called as things happen |
 //! | `observer` | the handle through which other threads look |
 //! | `tree`, `print` | `task_tree`, and its drawing |
+//! | `elsewhere` | how much other runtimes have spawned, for the tree |
 //! | `stall` | a run in which nothing can run any more tells so |
 //! | `deadlock` | or it fails at once: for tests |
 //! | `statistics` | numbers |
@@ -22,6 +23,7 @@
 #![allow(unsafe_code)]
 
 mod deadlock;
+mod elsewhere;
 mod info;
 mod instrument;
 mod observer;
@@ -38,6 +40,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+pub use elsewhere::count_elsewhere;
 pub use info::{TaskInfo, current_task};
 pub use instrument::{Instrument, Moment};
 pub use observer::Observer;

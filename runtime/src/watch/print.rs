@@ -67,6 +67,10 @@ impl TreeEntry {
             (TreeKind::Unlisted(count), _) => {
                 return write!(f, "{count} more that were never suspended: running, or queued");
             }
+            (TreeKind::Elsewhere(count), _) => {
+                let (runtime, plural) = (self.operation(), if count == 1 { "" } else { "s" });
+                return write!(f, "{count} task{plural} of {runtime}: in no nursery, so that nobody waits for them");
+            }
             (TreeKind::Run, _) => f.write_str("run")?,
             (_, Some(task)) => write!(f, "{task}")?,
             _ => f.write_str(self.operation())?,

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Observer, TaskInfo};
+use super::{Observer, TaskInfo, elsewhere};
 use crate::context;
 use crate::nursery;
 use crate::scheduler::Shared;
@@ -50,7 +50,7 @@ pub struct TreeEntry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TreeKind {
-    /// The run itself; its one child is the main task.
+    /// The run itself; its one child is the main task. What is [elsewhere](TreeKind::Elsewhere) stands beside that.
     Run,
     /// A task.
     Task,
@@ -61,6 +61,8 @@ pub enum TreeKind {
     /// So many children of the nursery above that have never been suspended: they run for the first time, or wait for that. With
     /// [`track_tasks`](crate::Builder::track_tasks) they are shown one by one.
     Unlisted(usize),
+    /// So many tasks of another runtime in this process, whose name is the [operation](TreeEntry::operation): in no nursery, so that nobody waits for them, and in no scope.
+    Elsewhere(usize),
 }
 
 impl TaskTree {
@@ -113,7 +115,13 @@ impl TaskTree {
 
     pub(crate) fn of(shared: &Shared) -> Option<Self> {
         let root = shared.present.root()?;
-        Some(Self { entries: walk(root), taken: shared.time.now() })
+        let mut entries = walk(root);
+        entries.extend(
+            elsewhere::counted()
+                .into_iter()
+                .map(|(operation, count)| TreeEntry { operation, ..TreeEntry::plain(1, TreeKind::Elsewhere(count)) }),
+        );
+        Some(Self { entries, taken: shared.time.now() })
     }
 }
 
