@@ -33,6 +33,7 @@ mod barrier;
 pub mod channel;
 mod condition;
 pub mod event;
+mod guards;
 #[cfg(loom)]
 #[doc(hidden)]
 pub mod models;
@@ -46,11 +47,14 @@ mod thread;
 pub use barrier::{Barrier, BarrierStatistics, BarrierWait};
 pub use condition::{Condition, ConditionStatistics};
 pub use event::Event;
-pub use mutex::{MappedMutexGuard, Mutex, MutexGuard, MutexStatistics, OwnedMutexGuard, TryLockError};
+pub use mutex::{
+    MappedMutexGuard, Mutex, MutexGuard, MutexStatistics, OwnedMappedMutexGuard, OwnedMutexGuard, TryLockError,
+};
 pub use once_cell::{Lazy, OnceCell, OnceCellStatistics, SetError};
 pub use parking_lot::{Breaker, LotBroken, ParkingLot, ParkingLotStatistics};
 pub use rw_lock::{
-    OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, RwLockReadGuard, RwLockStatistics, RwLockWriteGuard,
+    MappedRwLockWriteGuard, OwnedMappedRwLockWriteGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock,
+    RwLockReadGuard, RwLockStatistics, RwLockWriteGuard,
 };
 pub use semaphore::{NoPermits, OwnedSemaphorePermit, Semaphore, SemaphorePermit, SemaphoreStatistics, TooManyPermits};
 pub use trioxide_runtime::lowlevel::line::Broken;

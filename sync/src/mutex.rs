@@ -7,7 +7,7 @@
 
 mod guard;
 
-pub use guard::{MappedMutexGuard, MutexGuard, OwnedMutexGuard};
+pub use guard::{MappedMutexGuard, MutexGuard, OwnedMappedMutexGuard, OwnedMutexGuard};
 
 use crate::thread;
 use std::cell::UnsafeCell;
@@ -172,13 +172,13 @@ impl<T: ?Sized> Mutex<T> {
     /// ```
     /// use std::sync::Arc;
     /// use trioxide_runtime::{nursery, run};
-    /// use trioxide_sync::Mutex;
+    /// use trioxide_sync::{Mutex, OwnedMutexGuard};
     ///
     /// let log = Arc::new(Mutex::new(vec![]));
     /// run(nursery(async |n| {
     ///     let mut guard = Arc::clone(&log).lock_owned().await.unwrap();
     ///     n.spawn(async move {
-    ///         guard.adopt(); // this task answers for it now
+    ///         OwnedMutexGuard::adopt(&mut guard); // this task answers for it now
     ///         guard.push("from the child");
     ///     });
     /// }));

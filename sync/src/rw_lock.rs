@@ -7,7 +7,10 @@
 
 mod guard;
 
-pub use guard::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLockReadGuard, RwLockWriteGuard};
+pub use guard::{
+    MappedRwLockWriteGuard, OwnedMappedRwLockWriteGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLockReadGuard,
+    RwLockWriteGuard,
+};
 
 use crate::TryLockError;
 use crate::thread;
@@ -191,6 +194,24 @@ impl<T: ?Sized> RwLock<T> {
     /// [`TryLockError`].
     pub fn try_write(&self) -> Result<RwLockWriteGuard<'_, T>, TryLockError> {
         Ok(RwLockWriteGuard::new(self, Owning::try_acquire(&self.permits)?))
+    }
+
+    /// As [`try_read`](Self::try_read), with a guard that keeps the lock.
+    ///
+    /// # Errors
+    ///
+    /// [`TryLockError`].
+    pub fn try_read_owned(self: Arc<Self>) -> Result<OwnedRwLockReadGuard<T>, TryLockError> {
+        Ok(OwnedRwLockReadGuard::new(Sharing::try_acquire(self, 1)?))
+    }
+
+    /// As [`try_write`](Self::try_write), with a guard that keeps the lock.
+    ///
+    /// # Errors
+    ///
+    /// [`TryLockError`].
+    pub fn try_write_owned(self: Arc<Self>) -> Result<OwnedRwLockWriteGuard<T>, TryLockError> {
+        Ok(OwnedRwLockWriteGuard::new(Owning::try_acquire(self)?))
     }
 
     /// As [`read`](Self::read), for a plain thread, which it blocks; it stands in the same line.

@@ -1,12 +1,12 @@
 //! The guards of a [`Mutex`]. M1 and M2 are those of the module above.
 
 use super::{ALL, Mutex};
+use crate::guards::{answers, writes};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use trioxide_runtime::TaskId;
 use trioxide_runtime::lowlevel::line::{Owning, Permits};
 
 /// The lock of a [`Mutex`] while it is held; derefs to the value. Dropping it unlocks, and hands the lock to the one who has waited longest.
@@ -34,10 +34,23 @@ pub struct OwnedMutexGuard<T: ?Sized> {
     _value: PhantomData<T>,
 }
 
+/// As [`OwnedMutexGuard`], of a part `U` of the value; made by [`OwnedMutexGuard::map`].
+#[must_use = "the lock is released when this is dropped"]
+pub struct OwnedMappedMutexGuard<T: ?Sized, U: ?Sized> {
+    /// Into the mutex whose permit `owning` is.
+    value: NonNull<U>,
+    owning: Owning<Arc<Mutex<T>>, ALL>,
+    _value: PhantomData<*mut U>,
+}
+
 // SAFETY: as a `&mut U`; the permit may be given back on any thread.
 unsafe impl<U: ?Sized + Send> Send for MappedMutexGuard<'_, U> {}
 // SAFETY: as a `&mut U`.
 unsafe impl<U: ?Sized + Sync> Sync for MappedMutexGuard<'_, U> {}
+// SAFETY: as a `&mut U`, and an `Arc` of the mutex, which may be the last.
+unsafe impl<T: ?Sized + Send, U: ?Sized + Send> Send for OwnedMappedMutexGuard<T, U> {}
+// SAFETY: as a `&mut U`, and an `Arc` of the mutex.
+unsafe impl<T: ?Sized + Send, U: ?Sized + Sync> Sync for OwnedMappedMutexGuard<T, U> {}
 
 impl<'a, T: ?Sized> MutexGuard<'a, T> {
     /// `owning` has the permit of the mutex.
@@ -53,6 +66,10 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
 
     /// A guard of a part of the value.
     ///
+    /// # Panics
+    ///
+    /// If `part` does; the lock is broken then, as by any panic while it is held.
+    ///
     /// ```
     /// use trioxide_sync::{Mutex, MutexGuard};
     ///
@@ -62,9 +79,40 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
     /// drop(number);
     /// assert_eq!(pair.into_inner(), (2, "one"));
     /// ```
-    pub fn map<U: ?Sized>(this: Self, part: impl FnOnce(&mut T) -> &mut U) -> MappedMutexGuard<'a, U> {
-        // SAFETY: the guard has the value to itself (M1, M2).
-        let value = NonNull::from(part(unsafe { &mut *this.owning.keep().value.get() }));
+    pub fn map<U: ?Sized>(mut this: Self, part: impl FnOnce(&mut T) -> &mut U) -> MappedMutexGuard<'a, U> {
+        let value = NonNull::from(part(&mut *this));
+        Self::mapped(this, value)
+    }
+
+    /// A guard of a part of the value that may not be there; then the guard comes back.
+    ///
+    /// # Errors
+    ///
+    /// The guard, if `part` gives `None`.
+    ///
+    /// # Panics
+    ///
+    /// As [`map`](Self::map).
+    ///
+    /// ```
+    /// use trioxide_sync::{Mutex, MutexGuard};
+    ///
+    /// let list = Mutex::new(vec![1, 2]);
+    /// let list = MutexGuard::try_map(list.try_lock().unwrap(), |list| list.get_mut(7)).unwrap_err();
+    /// let second = MutexGuard::try_map(list, |list| list.get_mut(1)).unwrap();
+    /// assert_eq!(*second, 2);
+    /// ```
+    pub fn try_map<U: ?Sized>(
+        mut this: Self,
+        part: impl FnOnce(&mut T) -> Option<&mut U>,
+    ) -> Result<MappedMutexGuard<'a, U>, Self> {
+        match part(&mut *this).map(NonNull::from) {
+            Some(value) => Ok(Self::mapped(this, value)),
+            None => Err(this),
+        }
+    }
+
+    fn mapped<U: ?Sized>(this: Self, value: NonNull<U>) -> MappedMutexGuard<'a, U> {
         MappedMutexGuard { value, owning: this.owning.map_keep(|mutex| &mutex.permits), _value: PhantomData }
     }
 
@@ -75,10 +123,25 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
 }
 
 impl<'a, U: ?Sized> MappedMutexGuard<'a, U> {
-    /// A guard of a part of the part.
+    /// A guard of a part of the part. As [`MutexGuard::map`].
     pub fn map<V: ?Sized>(mut this: Self, part: impl FnOnce(&mut U) -> &mut V) -> MappedMutexGuard<'a, V> {
         let value = NonNull::from(part(&mut *this));
         MappedMutexGuard { value, owning: this.owning, _value: PhantomData }
+    }
+
+    /// A guard of a part of the part that may not be there. As [`MutexGuard::try_map`].
+    ///
+    /// # Errors
+    ///
+    /// The guard, if `part` gives `None`.
+    pub fn try_map<V: ?Sized>(
+        mut this: Self,
+        part: impl FnOnce(&mut U) -> Option<&mut V>,
+    ) -> Result<MappedMutexGuard<'a, V>, Self> {
+        match part(&mut *this).map(NonNull::from) {
+            Some(value) => Ok(MappedMutexGuard { value, owning: this.owning, _value: PhantomData }),
+            None => Err(this),
+        }
     }
 }
 
@@ -92,80 +155,114 @@ impl<T: ?Sized> OwnedMutexGuard<T> {
         this.owning.keep()
     }
 
-    /// The running task is the holder from now on; before, it was the one that took the lock. For guards that are given to another task: a lock whose holder has ended counts as broken for others until
-    /// somebody adopts or drops its guard.
-    pub fn adopt(&mut self) {
-        self.owning.adopt();
+    /// A guard of a part of the value, which keeps the mutex, too. As [`MutexGuard::map`].
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use trioxide_runtime::{nursery, run};
+    /// use trioxide_sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard};
+    ///
+    /// let pair = Arc::new(Mutex::new((1, "one")));
+    /// run(nursery(async |n| {
+    ///     let guard = Arc::clone(&pair).lock_owned().await.unwrap();
+    ///     let mut number = OwnedMutexGuard::map(guard, |pair| &mut pair.0);
+    ///     n.spawn(async move {
+    ///         OwnedMappedMutexGuard::adopt(&mut number); // this task answers for it now
+    ///         *number += 1;
+    ///     });
+    /// }));
+    /// assert_eq!(*pair.try_lock().unwrap(), (2, "one"));
+    /// ```
+    pub fn map<U: ?Sized>(mut this: Self, part: impl FnOnce(&mut T) -> &mut U) -> OwnedMappedMutexGuard<T, U> {
+        let value = NonNull::from(part(&mut *this));
+        OwnedMappedMutexGuard { value, owning: this.owning, _value: PhantomData }
     }
 
-    /// The task that answers for it; `None`: a thread outside the run.
-    pub fn holder(this: &Self) -> Option<TaskId> {
-        this.owning.holder()
-    }
-}
-
-impl<T: ?Sized> Deref for MutexGuard<'_, T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        // SAFETY: the guard has the value to itself (M1, M2).
-        unsafe { &*self.owning.keep().value.get() }
-    }
-}
-
-impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
-    fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: the guard has the value to itself (M1, M2).
-        unsafe { &mut *self.owning.keep().value.get() }
-    }
-}
-
-impl<U: ?Sized> Deref for MappedMutexGuard<'_, U> {
-    type Target = U;
-
-    fn deref(&self) -> &U {
-        // SAFETY: a part of what the guard has to itself (M1, M2).
-        unsafe { self.value.as_ref() }
-    }
-}
-
-impl<U: ?Sized> DerefMut for MappedMutexGuard<'_, U> {
-    fn deref_mut(&mut self) -> &mut U {
-        // SAFETY: a part of what the guard has to itself (M1, M2).
-        unsafe { self.value.as_mut() }
+    /// A guard of a part of the value that may not be there. As [`MutexGuard::try_map`].
+    ///
+    /// # Errors
+    ///
+    /// The guard, if `part` gives `None`.
+    pub fn try_map<U: ?Sized>(
+        mut this: Self,
+        part: impl FnOnce(&mut T) -> Option<&mut U>,
+    ) -> Result<OwnedMappedMutexGuard<T, U>, Self> {
+        match part(&mut *this).map(NonNull::from) {
+            Some(value) => Ok(OwnedMappedMutexGuard { value, owning: this.owning, _value: PhantomData }),
+            None => Err(this),
+        }
     }
 }
 
-impl<T: ?Sized> Deref for OwnedMutexGuard<T> {
-    type Target = T;
+impl<T: ?Sized, U: ?Sized> OwnedMappedMutexGuard<T, U> {
+    /// The mutex that this is the guard of.
+    pub fn mutex(this: &Self) -> &Arc<Mutex<T>> {
+        this.owning.keep()
+    }
 
-    fn deref(&self) -> &T {
-        // SAFETY: the guard has the value to itself (M1, M2).
-        unsafe { &*self.owning.keep().value.get() }
+    /// A guard of a part of the part. As [`MutexGuard::map`].
+    pub fn map<V: ?Sized>(mut this: Self, part: impl FnOnce(&mut U) -> &mut V) -> OwnedMappedMutexGuard<T, V> {
+        let value = NonNull::from(part(&mut *this));
+        OwnedMappedMutexGuard { value, owning: this.owning, _value: PhantomData }
+    }
+
+    /// A guard of a part of the part that may not be there. As [`MutexGuard::try_map`].
+    ///
+    /// # Errors
+    ///
+    /// The guard, if `part` gives `None`.
+    pub fn try_map<V: ?Sized>(
+        mut this: Self,
+        part: impl FnOnce(&mut U) -> Option<&mut V>,
+    ) -> Result<OwnedMappedMutexGuard<T, V>, Self> {
+        match part(&mut *this).map(NonNull::from) {
+            Some(value) => Ok(OwnedMappedMutexGuard { value, owning: this.owning, _value: PhantomData }),
+            None => Err(this),
+        }
     }
 }
 
-impl<T: ?Sized> DerefMut for OwnedMutexGuard<T> {
-    fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: the guard has the value to itself (M1, M2).
-        unsafe { &mut *self.owning.keep().value.get() }
-    }
+answers! {
+    [T: ?Sized] MutexGuard<'_, T>;
+    [U: ?Sized] MappedMutexGuard<'_, U>;
+    [T: ?Sized] OwnedMutexGuard<T>;
+    [T: ?Sized, U: ?Sized] OwnedMappedMutexGuard<T, U>;
 }
 
-impl<T: ?Sized + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
+writes! {
+    [U: ?Sized] MappedMutexGuard<'_, U> => U;
+    [T: ?Sized, U: ?Sized] OwnedMappedMutexGuard<T, U> => U;
 }
 
-impl<U: ?Sized + fmt::Debug> fmt::Debug for MappedMutexGuard<'_, U> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
+/// For guards of the whole value, which need no pointer of their own.
+macro_rules! writes_all {
+    ($($guard:ty)*) => {
+        $(
+            impl<T: ?Sized> Deref for $guard {
+                type Target = T;
+
+                #[inline]
+                fn deref(&self) -> &T {
+                    // SAFETY: the guard has the value to itself (M1, M2).
+                    unsafe { &*self.owning.keep().value.get() }
+                }
+            }
+
+            impl<T: ?Sized> DerefMut for $guard {
+                #[inline]
+                fn deref_mut(&mut self) -> &mut T {
+                    // SAFETY: the guard has the value to itself (M1, M2).
+                    unsafe { &mut *self.owning.keep().value.get() }
+                }
+            }
+
+            impl<T: ?Sized + fmt::Debug> fmt::Debug for $guard {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    (**self).fmt(f)
+                }
+            }
+        )*
+    };
 }
 
-impl<T: ?Sized + fmt::Debug> fmt::Debug for OwnedMutexGuard<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
+writes_all! { MutexGuard<'_, T> OwnedMutexGuard<T> }

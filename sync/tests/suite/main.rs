@@ -11,6 +11,7 @@ mod channel_stress;
 mod deadlock;
 mod event;
 mod futurelock;
+mod guards;
 mod linear;
 mod linear_more;
 mod meeting;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use trioxide_runtime::{blocking, checkpoint, nursery, run};
-use trioxide_sync::{Event, Mutex, MutexGuard, TryLockError};
+use trioxide_sync::{Event, Mutex, MutexGuard, OwnedMutexGuard, TryLockError};
 use trioxide_testing::on_each;
 
 #[test]
@@ -212,7 +212,7 @@ fn a_guard_that_was_given_away_and_is_dropped_after_all_mends_the_lock() {
         .await;
         let mut guard = receiver.await.unwrap();
         assert!(lock.lock().await.is_err());
-        guard.adopt();
+        OwnedMutexGuard::adopt(&mut guard);
         let mut waits = pin!(lock.lock());
         assert!(poll!(waits.as_mut()).is_pending());
         drop(guard);

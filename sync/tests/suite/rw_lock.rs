@@ -86,9 +86,9 @@ fn a_cancelled_writer_lets_the_readers_behind_it_in() {
 fn owned_and_mapped_guards() {
     on_each(WORKERS, async || {
         let lock = Arc::new(RwLock::new((1, vec![2, 3])));
-        let mut list = OwnedRwLockWriteGuard::map(lock.clone().write_owned().await.unwrap(), |pair| &mut pair.1);
-        list.push(4);
-        let list = OwnedRwLockWriteGuard::downgrade(list);
+        let mut pair = lock.clone().write_owned().await.unwrap();
+        pair.1.push(4);
+        let list = OwnedRwLockReadGuard::map(OwnedRwLockWriteGuard::downgrade(pair), |pair| &pair.1);
         let first = OwnedRwLockReadGuard::map(lock.clone().read_owned().await.unwrap(), |pair| &pair.0);
         assert_eq!((*first, &list[..]), (1, &[2, 3, 4][..]));
         assert!(lock.try_write().is_err());
