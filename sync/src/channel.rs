@@ -3,6 +3,7 @@
 //! | channel | each message goes to | when there is no room |
 //! | --- | --- | --- |
 //! | [`bounded`] | one receiver | a send waits; or [`force_send`](Sender::force_send): the oldest is dropped |
+//! | [`rendezvous`] | one receiver | there never is: a send waits for the receive |
 //! | [`unbounded`] | one receiver | there is always room |
 //! | [`oneshot()`] | the receiver | there is one message |
 //! | [`broadcast()`] | all receivers | a receiver that is too slow misses the oldest, and is told |
@@ -33,6 +34,26 @@
 //!     .await;
 //! });
 //! ```
+//!
+//! # From several at once
+//!
+//! `select!` is [`race!`](trioxide_runtime::race) here: a receive (or a send) that loses has taken nothing, and what had been handed to it goes back to the front of its channel.
+//!
+//! ```
+//! use trioxide_runtime::{race, run};
+//! use trioxide_sync::channel;
+//!
+//! run(async {
+//!     let (numbers, from_numbers) = channel::bounded(8);
+//!     let (_texts, from_texts) = channel::bounded::<&str>(8);
+//!     numbers.send(1).await.unwrap();
+//!     let first = race!(
+//!         async { from_numbers.recv().await.unwrap().to_string() },
+//!         async { from_texts.recv().await.unwrap().to_owned() },
+//!     );
+//!     assert_eq!(first, "1");
+//! });
+//! ```
 
 pub mod broadcast;
 mod error;
@@ -53,7 +74,7 @@ pub use oneshot::oneshot;
 pub use receiver::{Messages, Receiver, Receiving};
 pub use reserve::{Permit, Reserving};
 pub use sender::{Sender, Sending};
-pub use sink::MessageSink;
+pub use sink::{MessageSink, NewsSink};
 pub use state::ChannelStatistics;
 pub use watch::watch;
 
@@ -95,6 +116,23 @@ pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 /// A [`bounded`] channel without a bound: no send waits, so nothing holds back a sender that is faster than its receiver. [`try_send`](Sender::try_send) always has room.
 pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
     bounded(usize::MAX)
+}
+
+/// A [`bounded`] channel without room: a send is done when a receiver has taken its value.
+///
+/// ```
+/// use trioxide_runtime::{join, run};
+/// use trioxide_sync::channel::{self, TrySendError};
+///
+/// run(async {
+///     let (sender, receiver) = channel::rendezvous();
+///     assert_eq!(sender.try_send(1), Err(TrySendError::Full(1))); // nobody is there to take it
+///     let (sent, received) = join!(sender.send(1), receiver.recv());
+///     assert_eq!((sent, received), (Ok(()), Ok(1)));
+/// });
+/// ```
+pub fn rendezvous<T>() -> (Sender<T>, Receiver<T>) {
+    bounded(0)
 }
 
 /// The lock of a channel, with the two queues of who waits.

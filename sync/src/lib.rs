@@ -18,7 +18,7 @@
 //!
 //! - **Every wait is a checkpoint**, also when it need not wait: it notices a cancelled scope before
 //!   it takes anything, and yields when the budget of its task is used up. What is not `async` here
-//!   never blocks and is no checkpoint.
+//!   is no checkpoint, and never blocks, unless its name begins with `blocking_`: those are for plain threads.
 //! - **Nothing is lost.** A wait that is cancelled has changed nothing. What was handed to a wait that
 //!   is then dropped before it could deliver goes on to the next in line.
 //! - **First come, first served.** What is sent while somebody waits belongs to the one who has waited

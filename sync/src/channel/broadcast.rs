@@ -1,7 +1,8 @@
 //! Each message to each receiver: [`broadcast()`].
 
-use super::SendError;
 use super::news::{Newer, News, NewsLot, WAITERS, tell};
+use super::{NewsSink, SendError};
+use crate::thread;
 use futures_core::Stream;
 use pin_project_lite::pin_project;
 use std::collections::VecDeque;
@@ -207,6 +208,24 @@ impl<T> Sender<T> {
         Ok(receivers)
     }
 
+    /// This end as a [`Sink`](futures_sink::Sink), for [`forward`](https://docs.rs/futures-util/latest/futures_util/stream/trait.StreamExt.html#method.forward) and the like. It waits for nobody.
+    ///
+    /// ```
+    /// use futures_util::{StreamExt, stream};
+    /// use trioxide_sync::channel;
+    ///
+    /// trioxide_runtime::run(async {
+    ///     let (sender, mut receiver) = channel::broadcast(8);
+    ///     stream::iter(0..3).map(Ok).forward(sender.sink()).await.unwrap();
+    ///     drop(sender);
+    ///     let received: Vec<_> = receiver.messages().map(Result::unwrap).collect().await;
+    ///     assert_eq!(received, [0, 1, 2]);
+    /// });
+    /// ```
+    pub fn sink(&self) -> NewsSink<'_, Self> {
+        NewsSink::new(self)
+    }
+
     /// A new receiver: it gets what is sent from now on.
     pub fn subscribe(&self) -> Receiver<T> {
         let mut locked = self.lot.lock();
@@ -236,6 +255,10 @@ impl<T: Clone> Receiver<T> {
     /// When polled outside a run.
     pub async fn recv(&mut self) -> Result<T, RecvError> {
         poll_fn(|cx| poll_checkpoint(cx, "broadcast::Receiver::recv")).await;
+        self.receive().await
+    }
+
+    async fn receive(&mut self) -> Result<T, RecvError> {
         let mut received = self.try_recv();
         if let Err(TryRecvError::Empty) = received {
             // It is its own error that says why there will be none.
@@ -247,6 +270,19 @@ impl<T: Clone> Receiver<T> {
             Err(TryRecvError::Lagged(missed)) => Err(RecvError::Lagged(missed)),
             Err(TryRecvError::Empty | TryRecvError::Closed) => Err(RecvError::Closed),
         }
+    }
+
+    /// As [`recv`](Self::recv), for a plain thread, which it blocks.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    ///
+    /// # Panics
+    ///
+    /// In a task.
+    pub fn blocking_recv(&mut self) -> Result<T, RecvError> {
+        thread::wait("broadcast::Receiver::blocking_recv", "broadcast::Receiver::recv", self.receive())
     }
 
     /// Receives the next message if there is one. Works in a run and outside.

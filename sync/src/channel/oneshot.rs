@@ -3,8 +3,9 @@
 mod slot;
 
 use super::TryRecvError;
+use crate::thread;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use trioxide_runtime::lowlevel::poll_checkpoint;
@@ -33,6 +34,31 @@ pub fn oneshot<T>() -> (Sender<T>, Receiver<T>) {
     (Sender { half: sending }, receiver)
 }
 
+/// What goes on at a [`oneshot()`] channel; a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OneshotStatistics {
+    /// Whether the message was sent; whether it has been received since is not told.
+    pub is_sent: bool,
+    /// How many handles to send there are: one, until it has sent or is dropped.
+    pub senders: usize,
+    /// How many handles to receive there are: one, until it is dropped.
+    pub receivers: usize,
+    /// How many wait for the message: one, from when the receiver was polled until there is a message, or will be none.
+    pub tasks_waiting: usize,
+}
+
+impl From<slot::State> for OneshotStatistics {
+    fn from(state: slot::State) -> Self {
+        Self {
+            is_sent: state.is_sent,
+            senders: state.has_sender.into(),
+            receivers: state.has_receiver.into(),
+            tasks_waiting: state.is_awaited.into(),
+        }
+    }
+}
+
 /// Sends the one message of a [`oneshot()`] channel.
 ///
 /// Dropped without having sent, it tells the receiver so.
@@ -57,11 +83,25 @@ impl<T> Sender<T> {
     pub fn is_closed(&self) -> bool {
         self.half.is_closed()
     }
+
+    /// What goes on here at the moment.
+    ///
+    /// ```
+    /// use trioxide_sync::channel;
+    ///
+    /// let (sender, receiver) = channel::oneshot::<u32>();
+    /// assert_eq!((sender.statistics().receivers, sender.statistics().tasks_waiting), (1, 0));
+    /// drop(receiver);
+    /// assert_eq!(sender.statistics().receivers, 0);
+    /// ```
+    pub fn statistics(&self) -> OneshotStatistics {
+        self.half.state().into()
+    }
 }
 
 impl<T> fmt::Debug for Sender<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("oneshot::Sender").field("is_closed", &self.is_closed()).finish()
+        f.debug_struct("oneshot::Sender").field("statistics", &self.statistics()).finish()
     }
 }
 
@@ -112,6 +152,35 @@ impl<T> Receiver<T> {
             Poll::Pending => Err(TryRecvError::Empty),
         }
     }
+
+    /// As awaiting the receiver, for a plain thread, which it blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`], as for awaiting it.
+    ///
+    /// # Panics
+    ///
+    /// In a task.
+    ///
+    /// ```
+    /// use std::thread;
+    /// use trioxide_sync::channel;
+    ///
+    /// let (sender, answer) = channel::oneshot();
+    /// let asks = thread::spawn(move || answer.blocking_recv());
+    /// sender.send(42).unwrap();
+    /// assert_eq!(asks.join().unwrap(), Ok(42));
+    /// ```
+    pub fn blocking_recv(mut self) -> Result<T, Closed> {
+        let received = poll_fn(|cx| self.half.poll_take(cx.waker()));
+        thread::wait("oneshot::Receiver::blocking_recv", "the receiver", received).ok_or(Closed)
+    }
+
+    /// What goes on here at the moment.
+    pub fn statistics(&self) -> OneshotStatistics {
+        self.half.state().into()
+    }
 }
 
 impl<T> Future for Receiver<T> {
@@ -129,7 +198,7 @@ impl<T> Future for Receiver<T> {
 
 impl<T> fmt::Debug for Receiver<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("oneshot::Receiver").finish_non_exhaustive()
+        f.debug_struct("oneshot::Receiver").field("statistics", &self.statistics()).finish_non_exhaustive()
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! The version changes while the value is locked to be changed, so who sees a version sees that value, or a newer one.
 
-use super::RecvError;
 use super::news::{Newer, News, NewsLot, WAITERS, tell};
+use super::{NewsSink, RecvError};
+use crate::thread;
 use futures_core::Stream;
 #[cfg(loom)]
 use loom::sync::{RwLock, RwLockReadGuard};
@@ -152,6 +153,22 @@ impl<T> Sender<T> {
         self.shared.read()
     }
 
+    /// This end as a [`Sink`](futures_sink::Sink): each value replaces the one before. It waits for nobody.
+    ///
+    /// ```
+    /// use futures_util::{StreamExt, stream};
+    /// use trioxide_sync::channel;
+    ///
+    /// trioxide_runtime::run(async {
+    ///     let (sender, receiver) = channel::watch(0);
+    ///     stream::iter(1..=3).map(Ok).forward(sender.sink()).await.unwrap();
+    ///     assert_eq!(*receiver.borrow(), 3);
+    /// });
+    /// ```
+    pub fn sink(&self) -> NewsSink<'_, Self> {
+        NewsSink::new(self)
+    }
+
     /// A new receiver, which has seen the value that is there now.
     pub fn subscribe(&self) -> Receiver<T> {
         let mut locked = self.shared.lot.lock();
@@ -203,6 +220,22 @@ impl<T> Receiver<T> {
         Ok(())
     }
 
+    /// As [`changed`](Self::changed), for a plain thread, which it blocks.
+    ///
+    /// # Errors
+    ///
+    /// As [`changed`](Self::changed).
+    ///
+    /// # Panics
+    ///
+    /// In a task.
+    pub fn blocking_changed(&mut self) -> Result<(), RecvError> {
+        let changed = Newer::than(self.seen, &self.shared.lot, None);
+        thread::wait("watch::Receiver::blocking_changed", "watch::Receiver::changed", changed)?;
+        self.seen = self.shared.lot.lock().version;
+        Ok(())
+    }
+
     /// Waits until `wanted` says so of the value; looks at the one that is there first.
     ///
     /// # Errors
@@ -216,8 +249,25 @@ impl<T> Receiver<T> {
     /// # Panics
     ///
     /// When polled outside a run.
-    pub async fn wait_for(&mut self, mut wanted: impl FnMut(&T) -> bool) -> Result<Ref<'_, T>, RecvError> {
+    pub async fn wait_for(&mut self, wanted: impl FnMut(&T) -> bool) -> Result<Ref<'_, T>, RecvError> {
         std::future::poll_fn(|cx| poll_checkpoint(cx, "watch::Receiver::wait_for")).await;
+        self.wanted(wanted).await
+    }
+
+    /// As [`wait_for`](Self::wait_for), for a plain thread, which it blocks.
+    ///
+    /// # Errors
+    ///
+    /// As [`changed`](Self::changed).
+    ///
+    /// # Panics
+    ///
+    /// In a task.
+    pub fn blocking_wait_for(&mut self, wanted: impl FnMut(&T) -> bool) -> Result<Ref<'_, T>, RecvError> {
+        thread::wait("watch::Receiver::blocking_wait_for", "watch::Receiver::wait_for", self.wanted(wanted))
+    }
+
+    async fn wanted(&mut self, mut wanted: impl FnMut(&T) -> bool) -> Result<Ref<'_, T>, RecvError> {
         loop {
             let value = self.shared.read();
             self.seen = self.shared.lot.lock().version;

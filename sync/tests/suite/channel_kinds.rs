@@ -1,7 +1,7 @@
 //! The other channels: watch, broadcast, without a bound, the ring; ends for plain threads.
 
 use crate::common::{WORKERS, begin_in_cancelled_scope, cancel_while_waiting, drop_after, until};
-use futures_util::poll;
+use futures_util::{SinkExt, poll};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
@@ -244,4 +244,95 @@ fn the_ends_for_threads_work_without_a_run_and_are_refused_in_a_task() {
         catch_unwind(AssertUnwindSafe(|| receiver.blocking_recv())).unwrap_err()
     });
     assert!(panic.downcast_ref::<String>().unwrap().contains("await `Receiver::recv` instead"));
+}
+
+#[test]
+fn a_rendezvous_holds_nothing() {
+    on_each(WORKERS, async || {
+        let (sender, receiver) = channel::rendezvous();
+        let mut sends = pin!(sender.send(1));
+        assert!(poll!(sends.as_mut()).is_pending());
+        assert_eq!((receiver.capacity(), receiver.try_recv()), (0, Ok(1)));
+        assert_eq!(sends.await, Ok(()));
+    });
+}
+
+/// Plain threads receive from each kind of channel; the last receive is told that the senders are gone.
+#[test]
+fn threads_receive_from_channels_of_each_kind() {
+    let (answer, asked) = channel::oneshot();
+    let (news, mut heard) = channel::broadcast(4);
+    let (value, mut seen) = channel::watch(0);
+    let mut awaited = value.subscribe();
+    thread::scope(|s| {
+        s.spawn(move || {
+            assert_eq!(asked.blocking_recv(), Ok(7));
+            assert_eq!((heard.blocking_recv(), heard.blocking_recv()), (Ok(1), Ok(2)));
+            assert_eq!(heard.blocking_recv(), Err(channel::broadcast::RecvError::Closed));
+        });
+        s.spawn(move || {
+            assert_eq!(awaited.blocking_wait_for(|value| *value == 3).map(|value| *value), Ok(3));
+            assert_eq!(awaited.blocking_wait_for(|value| *value == 4).map(drop), Err(RecvError));
+        });
+        s.spawn(move || {
+            while *seen.borrow_and_update() < 3 {
+                seen.blocking_changed().unwrap();
+            }
+            assert_eq!(seen.blocking_changed(), Err(RecvError));
+        });
+        run(async {
+            for number in 1..=3 {
+                value.send(number);
+            }
+            answer.send(7).unwrap();
+            assert_eq!((news.send(1), news.send(2)), (Ok(1), Ok(1)));
+            drop((news, value));
+        });
+    });
+}
+
+#[test]
+fn the_blocking_receives_are_refused_in_a_task() {
+    let refused = |receive: &mut dyn FnMut()| {
+        let panic = catch_unwind(AssertUnwindSafe(receive)).unwrap_err();
+        panic.downcast_ref::<String>().unwrap().clone()
+    };
+    run(async {
+        let (_answer, asked) = channel::oneshot::<u32>();
+        let (_news, mut heard) = channel::broadcast::<u32>(4);
+        let (_value, mut seen) = channel::watch(0);
+        let mut asked = Some(asked);
+        let texts = [
+            refused(&mut || _ = asked.take().unwrap().blocking_recv()),
+            refused(&mut || _ = heard.blocking_recv()),
+            refused(&mut || _ = seen.blocking_changed()),
+            refused(&mut || drop(seen.blocking_wait_for(|_| false))),
+        ];
+        let instead =
+            ["the receiver", "broadcast::Receiver::recv", "watch::Receiver::changed", "watch::Receiver::wait_for"];
+        for (text, instead) in texts.iter().zip(instead) {
+            assert!(text.contains(&format!("await `{instead}` instead")), "{text}");
+        }
+    });
+}
+
+#[test]
+fn a_sink_that_never_waits_is_a_checkpoint_for_each_message() {
+    on_each(WORKERS, async || {
+        let (sender, mut receiver) = channel::broadcast(4);
+        let mut sink = sender.sink();
+        begin_in_cancelled_scope(sink.send(0)).await;
+        sink.send(1).await.unwrap();
+        sink.close().await.unwrap();
+        assert_eq!((receiver.try_recv(), receiver.statistics().sent), (Ok(1), 1));
+        drop(receiver);
+        assert_eq!(sink.send(2).await, Err(SendError(2)));
+
+        let (sender, receiver) = channel::watch(0);
+        let mut sink = sender.sink();
+        begin_in_cancelled_scope(sink.send(1)).await;
+        assert_eq!(*receiver.borrow(), 0);
+        sink.send(2).await.unwrap();
+        assert_eq!(*receiver.borrow(), 2);
+    });
 }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::thread;
 use trioxide_runtime::{CancelScope, nursery, run};
-use trioxide_sync::channel::oneshot::Closed;
+use trioxide_sync::channel::oneshot::{Closed, OneshotStatistics};
 use trioxide_sync::channel::{self, TryRecvError};
 use trioxide_testing::{CountDrops, on_each};
 
@@ -151,4 +151,29 @@ fn a_receiver_that_changes_tasks_wakes_the_last_one() {
 fn a_wait_outside_a_run_says_so() {
     let (_sender, receiver) = channel::oneshot::<u32>();
     let _ = futures_util::FutureExt::now_or_never(receiver);
+}
+
+#[test]
+fn statistics_tell_at_both_ends_what_goes_on() {
+    run(async {
+        let (sender, mut receiver) = channel::oneshot();
+        let seen = |now: OneshotStatistics| (now.is_sent, now.senders, now.receivers, now.tasks_waiting);
+        assert_eq!(seen(sender.statistics()), (false, 1, 1, 0));
+        assert!(poll!(&mut receiver).is_pending());
+        assert_eq!(seen(sender.statistics()), (false, 1, 1, 1));
+        assert_eq!(seen(receiver.statistics()), (false, 1, 1, 1));
+        sender.send(1).unwrap();
+        assert_eq!(seen(receiver.statistics()), (true, 0, 1, 0));
+        assert_eq!((&mut receiver).await, Ok(1));
+        assert_eq!(seen(receiver.statistics()), (true, 0, 1, 0));
+
+        let (sender, receiver) = channel::oneshot::<u32>();
+        drop(sender);
+        assert_eq!(seen(receiver.statistics()), (false, 0, 1, 0));
+        let (sender, mut receiver) = channel::oneshot::<u32>();
+        assert!(poll!(&mut receiver).is_pending());
+        drop(receiver);
+        assert_eq!(seen(sender.statistics()), (false, 1, 0, 0));
+        assert!(format!("{sender:?}").contains("receivers: 0"), "{sender:?}");
+    });
 }

@@ -76,6 +76,28 @@ impl<T> Slot<T> {
     }
 }
 
+/// What the word says, at a moment.
+pub(super) struct State {
+    pub(super) is_sent: bool,
+    pub(super) has_sender: bool,
+    pub(super) has_receiver: bool,
+    pub(super) is_awaited: bool,
+}
+
+impl State {
+    fn of<T>(slot: &Slot<T>) -> Self {
+        // Acquire: who is told that it was sent, or that nobody is there, sees what was done before.
+        let word = slot.word.load(Ordering::Acquire);
+        let has_sender = word & END == 0;
+        Self {
+            is_sent: word & SENT != 0,
+            has_sender,
+            has_receiver: word & DEAF == 0,
+            is_awaited: has_sender && word & WAKER != 0,
+        }
+    }
+}
+
 /// What the sender has left behind, see O5.
 fn sender_has_left(word: u8) -> bool {
     word & END != 0 && (word & WAKER == 0 || word & LEFT != 0)
@@ -119,11 +141,13 @@ impl<T> SendHalf<T> {
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.slot.is_some_and(|slot| {
-            // SAFETY: before its end (O5).
-            let slot = unsafe { slot.as_ref() };
-            slot.word.load(Ordering::Acquire) & DEAF != 0
-        })
+        !self.state().has_receiver
+    }
+
+    pub(super) fn state(&self) -> State {
+        let slot = self.slot.expect("a half that can be called has not ended");
+        // SAFETY: before its end (O5).
+        State::of(unsafe { slot.as_ref() })
     }
 }
 
@@ -187,6 +211,10 @@ impl<T> RecvHalf<T> {
     fn slot(&self) -> &Slot<T> {
         // SAFETY: it frees the slot at its own end, and the sender only after that (O5).
         unsafe { self.slot.as_ref() }
+    }
+
+    pub(super) fn state(&self) -> State {
+        State::of(self.slot())
     }
 
     /// The value; `None` if there will be none, or it was taken before; Pending before the sender's end.
