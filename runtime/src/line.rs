@@ -62,6 +62,9 @@ const PASSED: usize = 2;
 const CONDITION: usize = 3;
 const QUEUES: usize = 4;
 
+/// So many are let in between two looks at the lock.
+const LET_IN_PER_LOCK: usize = if cfg!(loom) { 2 } else { 16 };
+
 /// See the module.
 pub struct Permits {
     word: AtomicU64,
@@ -83,8 +86,12 @@ pub(crate) struct State {
     debt: usize,
     next_number: u64,
     broken: Option<Broken>,
-    /// Who waits is let in without a permit: see [`Permits::open`].
-    is_open: bool,
+    /// Who waits and has a smaller number than this is let in without a permit: see [`Permits::open`], [`Permits::let_in_waiting`].
+    let_in_below: u64,
+    /// More than that are not kept; `None`: all are. See [`Permits::give_up_to`].
+    most_free: Option<usize>,
+    /// Whether those who ask whose holder is gone know this line.
+    is_known: bool,
 }
 
 impl State {
@@ -93,6 +100,9 @@ impl State {
         let paid = self.debt.min(permits);
         self.debt -= paid;
         self.free += permits - paid;
+        if let Some(most) = self.most_free {
+            self.free = self.free.min(most);
+        }
     }
 }
 
@@ -215,6 +225,9 @@ impl Permits {
         let line = self.line();
         let mut locked = line.lot.lock();
         self.busy(&mut locked);
+        if want.holder.is_some() {
+            line.may_be_owned(&mut locked);
+        }
         let taken = line.take_new(&mut locked, want);
         self.settle(&mut locked);
         taken
@@ -320,10 +333,58 @@ impl Permits {
         // As in `give_busy`.
         self.busy(&mut locked);
         locked.put_back(permits);
-        locked.is_open = true;
+        locked.let_in_below = u64::MAX;
         locked.notify_all(LINE);
         line.lot.notify_all(PASSED);
         self.settle(&mut line.lot.lock());
+    }
+
+    /// As [`give`](Self::give), but there are no more than `most` free permits after it: what would be too many is nobody's. For permits that do not come back, and always with the same `most`.
+    pub fn give_up_to(&self, permits: usize, most: usize) {
+        let mut word = self.word.load(Ordering::Relaxed);
+        while word & BUSY == 0 {
+            let sum = ((word >> SHIFT) as usize + permits).min(most) as u64;
+            // Release: as in `give`. Also where there are enough already: who takes them sees what was done before this.
+            match self.word.compare_exchange_weak(word, sum << SHIFT, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => word = now,
+            }
+        }
+        let mut locked = self.line().lot.lock();
+        self.busy(&mut locked);
+        locked.most_free = Some(most);
+        locked.put_back(permits);
+        self.serve_and_settle(locked);
+    }
+
+    /// All who wait now are let in without a permit, and nobody who comes later; how many. Who was passed over has had its wake, and goes on when it is polled.
+    pub fn let_in_waiting(&self) -> usize {
+        let Some(line) = self.line.get() else { return 0 };
+        let mut locked = line.lot.lock();
+        let below = locked.next_number;
+        locked.let_in_below = below;
+        let mut let_in = locked.waiting(PASSED);
+        loop {
+            let mut wakers = [const { None::<Waker> }; LET_IN_PER_LOCK];
+            let mut is_done = false;
+            for slot in &mut wakers {
+                is_done = locked.front(LINE).is_none_or(|ask| ask.number >= below);
+                if is_done {
+                    break;
+                }
+                *slot = locked.take_first(LINE, |_| ()).and_then(|((), waker)| waker);
+                let_in += 1;
+            }
+            if is_done {
+                self.settle(&mut locked);
+            }
+            drop(locked);
+            wakers.into_iter().flatten().for_each(Waker::wake);
+            if is_done {
+                return let_in;
+            }
+            locked = line.lot.lock();
+        }
     }
 
     /// Takes away so many: what is free now, the rest as it comes back.
@@ -423,6 +484,7 @@ impl Permits {
         let line = self.line();
         let mut locked = line.lot.lock();
         self.busy(&mut locked);
+        line.may_be_owned(&mut locked);
         locked.owner = Some(to);
         locked.broken = None;
         self.settle(&mut locked);
@@ -470,9 +532,14 @@ pub struct Snapshot {
 
 impl Line {
     fn new() -> Arc<Self> {
-        let line = Arc::new(Self { lot: Lot::new(State::default()) });
-        holders::remember(&line);
-        line
+        Arc::new(Self { lot: Lot::new(State::default()) })
+    }
+
+    /// All permits are owned, or somebody waits for all: from now on the line is told of holders that are gone. Most lines are of permits that nobody can own.
+    fn may_be_owned(self: &Arc<Self>, locked: &mut LockedLine<'_>) {
+        if !std::mem::replace(&mut locked.is_known, true) {
+            holders::remember(self);
+        }
     }
 
     /// Takes what is wanted for one who has not waited.

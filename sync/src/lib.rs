@@ -3,6 +3,7 @@
 //! | type | what it is for |
 //! | --- | --- |
 //! | [`Event`] | something happens once, and any number of tasks wait for it |
+//! | [`Notify`] | something happens again and again: one who waits, or the next who comes, is to look |
 //! | [`Mutex`], [`RwLock`] | a value that one at a time changes, across `.await`s |
 //! | [`Condition`] | waiting until what a mutex guards has changed |
 //! | [`Semaphore`] | so many at once; several permits for one |
@@ -38,6 +39,7 @@ mod guards;
 #[doc(hidden)]
 pub mod models;
 pub mod mutex;
+mod notify;
 mod once_cell;
 mod parking_lot;
 pub mod rw_lock;
@@ -50,6 +52,7 @@ pub use event::Event;
 pub use mutex::{
     MappedMutexGuard, Mutex, MutexGuard, MutexStatistics, OwnedMappedMutexGuard, OwnedMutexGuard, TryLockError,
 };
+pub use notify::{Notify, NotifyStatistics};
 pub use once_cell::{Lazy, OnceCell, OnceCellStatistics, SetError};
 pub use parking_lot::{Breaker, LotBroken, ParkingLot, ParkingLotStatistics};
 pub use rw_lock::{

@@ -3,7 +3,7 @@
 //! They go through the public types, whose checkpoints always stand open under loom.
 
 use crate::channel::{self, RecvError, TryRecvError};
-use crate::{Event, Mutex, OnceCell, RwLock, Semaphore};
+use crate::{Event, Mutex, Notify, OnceCell, RwLock, Semaphore};
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 use std::future::Future;
@@ -438,6 +438,51 @@ pub fn a_line_that_empties_while_it_is_served() {
         drop(both);
         others.join().unwrap();
         assert_eq!(semaphore.available(), 2);
+    });
+}
+
+/// Two notifications come while one task begins to wait, and the wait of another goes away: the one who stays is told, and at most one is kept.
+pub fn notify_against_wait_and_drop() {
+    loom::model(|| {
+        let notify = loom::sync::Arc::new(Notify::new());
+        let leaving = {
+            let notify = notify.clone();
+            let mut wait = Box::pin(async move { notify.wait().await });
+            assert!(poll_once(wait.as_mut()).is_pending());
+            thread::spawn(move || drop(wait))
+        };
+        let notifying = spawn_with(&notify, |notify| {
+            notify.notify_one();
+            notify.notify_one();
+        });
+        block_on(notify.wait());
+        leaving.join().unwrap();
+        notifying.join().unwrap();
+        let _one_is_kept = notify.try_wait();
+        assert!(!notify.try_wait());
+    });
+}
+
+/// All who wait are told while one of two goes away: the one who stays is told, and nothing is left.
+pub fn notify_all_against_wait_and_drop() {
+    loom::model(|| {
+        let notify = loom::sync::Arc::new(Notify::new());
+        let mut stays = pin!(notify.wait());
+        let leaving = {
+            let notify = notify.clone();
+            let mut wait = Box::pin(async move { notify.wait().await });
+            assert!(poll_once(wait.as_mut()).is_pending());
+            assert!(poll_once(stays.as_mut()).is_pending());
+            thread::spawn(move || drop(wait))
+        };
+        let telling = spawn_with(&notify, |notify| {
+            notify.notify_all();
+        });
+        block_on(stays);
+        leaving.join().unwrap();
+        telling.join().unwrap();
+        assert!(!notify.try_wait());
+        assert_eq!(notify.statistics().tasks_waiting, 0);
     });
 }
 

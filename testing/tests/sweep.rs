@@ -46,12 +46,21 @@ fn child() {
 }
 
 fn play(case: &str, seed: Option<&str>) -> Output {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "child", "--nocapture"]).env(CASE, case).env_remove("TRIOXIDE_SEED");
+    let mut command = child_with(case);
     if let Some(seed) = seed {
         command.env("TRIOXIDE_SEED", seed);
     }
     command.output().unwrap()
+}
+
+/// As `cargo test` runs it, whatever runs this.
+fn child_with(case: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "child", "--nocapture"]).env(CASE, case);
+    for variable in ["TRIOXIDE_SEED", "NEXTEST", "NEXTEST_BINARY_ID"] {
+        command.env_remove(variable);
+    }
+    command
 }
 
 fn told(output: &Output) -> String {
@@ -82,6 +91,17 @@ fn the_seed_that_fails_is_told_and_replayed_by_what_was_told() {
     let text = told(&again);
     assert!(text.contains(&trace), "the same trace as before: {text}\n{trace}");
     assert!(text.contains("an update is lost"), "{text}");
+}
+
+/// Each test has a process of its own there, and is found by the filters of nextest.
+#[test]
+fn under_nextest_the_command_is_one_of_nextest() {
+    let mut command = child_with("racy");
+    let text = told(&command.env("NEXTEST", "1").env("NEXTEST_BINARY_ID", "crate::tests").output().unwrap());
+    let command = between(&text, "to run it again: ", "\n");
+    let package = env!("CARGO_PKG_NAME");
+    let told = format!(" cargo nextest run -p {package} -E 'binary_id(=crate::tests) & test(=child)' --no-capture");
+    assert!(command.starts_with("TRIOXIDE_SEED=") && command.ends_with(&told), "{command}");
 }
 
 #[test]

@@ -40,6 +40,8 @@ models! {
     lock_by_three
     a_cell_that_is_made_lets_all_in
     permits_come_back_against_dropped_wait
+    notify_against_wait_and_drop
+    notify_all_against_wait_and_drop
     readers_let_in_against_readers_that_leave
     a_line_that_empties_while_it_is_served
 }

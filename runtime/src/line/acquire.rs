@@ -4,7 +4,7 @@ use super::{Ask, CONDITION, HANDED, LINE, Line, PASSED, Permits, QUEUES, Refusal
 use crate::context;
 use crate::line::Broken;
 use crate::task::after::{self, TaskRef};
-use crate::wait_list::Waiter;
+use crate::wait_list::{Left, Waiter};
 use pin_project_lite::pin_project;
 use std::future::Future;
 use std::pin::Pin;
@@ -88,7 +88,10 @@ impl Permits {
         let line: &Arc<Line> = self.line();
         let mut locked = line.lot.lock();
         self.busy(&mut locked);
-        // G1: the owner stands in the line now.
+        if want.holder.is_some() || locked.owner.is_some() {
+            line.may_be_owned(&mut locked);
+        }
+        // G1: the owner stands in the line now, which is known.
         if let Some(owner) = locked.owner.filter(|owner| locked.broken.is_none() && holders::is_gone(*owner)) {
             locked.broken = Some(Broken { holder: after::holder_id(owner), panicked: false });
         }
@@ -115,6 +118,7 @@ impl Permits {
         let line = self.line();
         let mut locked = line.lot.lock();
         self.busy(&mut locked);
+        line.may_be_owned(&mut locked);
         let ask = Ask { permits: want.permits, who: Who::polls(cx.waker()), condition, ..Ask::default() };
         waiter.enter(&mut locked, CONDITION, ask, cx.waker());
         (locked.free, locked.owner) = (want.permits, None);
@@ -176,7 +180,8 @@ impl Permits {
                 });
                 let number = number.expect("it waits, and the lock is held");
                 let is_first = locked.front(LINE).is_none_or(|first| first.number > number);
-                let outcome = if is_first && take(&mut locked, want) {
+                let is_let_in = number < locked.let_in_below;
+                let outcome = if is_let_in || (is_first && take(&mut locked, want)) {
                     who = waiter.withdraw_from(&mut locked).expect("it waits").who;
                     self.settle(&mut locked);
                     Poll::Ready(Ok(()))
@@ -198,10 +203,11 @@ impl Permits {
                 Poll::Pending
             }
             None => {
-                let (is_open, broken) = (locked.is_open, locked.broken);
+                let (let_in_below, broken) = (locked.let_in_below, locked.broken);
                 drop(locked);
-                let _ = waiter.leave();
-                if is_open {
+                if let Some(Left::Notified(ask)) = waiter.leave()
+                    && ask.number < let_in_below
+                {
                     return Poll::Ready(Ok(()));
                 }
                 // Told that it is broken. That may have been repaired since, but it has been.

@@ -1,9 +1,9 @@
 //! Tasks that have ended and not given back what they owned.
 //!
 //! The runtime counts what a task holds (`after::hold`), and tells of one that ends with a count. That is rare, so finding out which line it was may take its time:
-//! all lines that anybody has waited in are known here. Who comes later finds the task among those that are gone.
+//! all lines in which anybody has waited for an owner, or to be one, are known here. Who comes later finds the task among those that are gone.
 //!
-//! Invariant **G1**: a task is put among the gone before the lines are looked through, and who begins to wait notes the owner in the line before it looks among the gone; both the note and the
+//! Invariant **G1**: a task is put among the gone before the lines are looked through, and who begins to wait makes the line known, notes the owner in it, and then looks among the gone; both the note and the
 //! look through are under the line's lock. So one of the two sees the other.
 
 use super::Line;
@@ -20,7 +20,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A line that somebody may come to wait in.
+/// A line whose permits somebody owns, or waits to own. The caller has its lock, under which this one is a leaf.
 pub(super) fn remember(line: &Arc<Line>) {
     let mut lines = locked(&LINES);
     if lines.len() == lines.capacity() {

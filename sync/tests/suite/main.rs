@@ -16,6 +16,7 @@ mod linear;
 mod linear_more;
 mod meeting;
 mod mutex;
+mod notify;
 mod oneshot;
 mod rw_lock;
 mod semaphore;

@@ -164,7 +164,7 @@ impl Host {
         self.shared.with(|world| world.state(self.id).storm = storm);
     }
 
-    /// How many sockets are open.
+    /// How many sockets are open: listeners, streams and sockets for datagrams, from when they are made until they are dropped. A connection that waits to be accepted has no descriptor on this side yet.
     pub fn descriptors(&self) -> usize {
         self.shared.with(|world| world.state(self.id).open)
     }

@@ -37,9 +37,15 @@ impl Replay {
         let package = env::var("CARGO_PKG_NAME").map_or_else(|_| String::new(), |name| format!(" -p {name}"));
         match std::thread::current().name() {
             // The test harness names the thread of a test after it.
-            Some(test) if test != "main" => {
-                format!("{VARIABLE}={self} cargo test{package} -- --exact {test} --nocapture")
-            }
+            Some(test) if test != "main" => match env::var_os("NEXTEST") {
+                None => format!("{VARIABLE}={self} cargo test{package} -- --exact {test} --nocapture"),
+                Some(_) => {
+                    // Which of the executables with a test of that name; since nextest 0.9.116.
+                    let binary = env::var("NEXTEST_BINARY_ID")
+                        .map_or_else(|_| String::new(), |id| format!("binary_id(={id}) & "));
+                    format!("{VARIABLE}={self} cargo nextest run{package} -E '{binary}test(={test})' --no-capture")
+                }
+            },
             _ => {
                 let command: Vec<_> = env::args().collect();
                 format!("{VARIABLE}={self} {}", command.join(" "))

@@ -74,6 +74,7 @@ pub(crate) const TABLE: Rows = &[
     ("sync/src/condition.rs", &["Condition::wait", "Condition::wait_while"], By(SYNC, "condition")),
     ("sync/src/event.rs", &["Event::wait"], By(SYNC, "event")),
     ("sync/src/mutex.rs", &["Mutex::lock", "Mutex::lock_owned"], By(SYNC, "mutex")),
+    ("sync/src/notify.rs", &["Notify::wait"], By(SYNC, "notify")),
     ("sync/src/once_cell.rs", &["OnceCell::get_or_init", "OnceCell::get_or_try_init"], By(SYNC, "once_cell")),
     ("sync/src/once_cell.rs", &["Lazy::force"], By(SYNC, "lazy")),
     ("sync/src/parking_lot.rs", &["ParkingLot::park"], By(SYNC, "parking_lot")),

@@ -181,6 +181,35 @@ fn cancelled_waits_leave_nothing_behind() {
     });
 }
 
+/// As the table of a process: each socket has one descriptor, from when it is made until it is dropped; who waits to be accepted has none on that side yet.
+#[test]
+fn what_is_open_is_what_a_table_of_descriptors_would_hold() {
+    on_networks(async |network| {
+        let (client, server) = (network.host("a"), network.host("b"));
+        let open = || (client.descriptors(), server.descriptors());
+        let listener = listen(&network, "b").await;
+        assert_eq!(open(), (0, 1), "a listener");
+        let address = listener.local_addr().unwrap();
+        let taken = server.run(TcpListener::bind(address)).await.unwrap();
+        assert_eq!((taken.unwrap_err().kind(), open()), (ErrorKind::AddrInUse, (0, 1)), "what could not be had");
+        let stream = connect_to(&network, &listener).await.unwrap();
+        assert_eq!(open(), (1, 1), "a connection in the backlog");
+        let (accepted, _) = listener.accept().await.unwrap();
+        assert_eq!(open(), (1, 2), "once it is accepted");
+        let datagrams = server.run(UdpSocket::bind("0.0.0.0:0")).await.unwrap().unwrap();
+        assert_eq!(open(), (1, 3), "a socket for datagrams");
+        drop((accepted, datagrams));
+        assert_eq!(open(), (1, 1), "what is dropped");
+        server.crash();
+        assert_eq!(open(), (1, 0), "those of a process that has died");
+        let again = listen(&network, "b").await;
+        drop((listener, stream));
+        assert_eq!(open(), (0, 1), "what was of an earlier life is gone already");
+        drop(again);
+        assert_eq!(open(), (0, 0));
+    });
+}
+
 /// A program that uses all of it, and what comes of it.
 async fn program(network: &Network) -> Vec<(std::time::Duration, u8)> {
     let start = now();

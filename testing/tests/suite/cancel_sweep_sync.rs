@@ -10,7 +10,7 @@ use crate::slot::Slot;
 use futures_util::{Sink, StreamExt};
 use trioxide_runtime::{checkpoint, finally, move_on_after, sleep};
 use trioxide_sync::channel::{self, Receiver, Sender};
-use trioxide_sync::{Barrier, Condition, Event, Lazy, Mutex, OnceCell, ParkingLot, RwLock, Semaphore};
+use trioxide_sync::{Barrier, Condition, Event, Lazy, Mutex, Notify, OnceCell, ParkingLot, RwLock, Semaphore};
 use trioxide_testing::cancel_everywhere;
 
 const MOMENT: Duration = Duration::from_millis(1);
@@ -79,6 +79,52 @@ async fn add(mutex: &Mutex<usize>, added: &AtomicUsize) {
     checkpoint().await;
     *guard = read + 1;
     added.fetch_add(1, Relaxed);
+}
+
+/// Each job is signalled once, to two who take them; what the one that is cut was told of goes to the other.
+#[test]
+fn notify() {
+    const JOBS: usize = 3;
+    #[derive(Default)]
+    struct State {
+        more: Notify,
+        todo: AtomicUsize,
+        done: AtomicUsize,
+    }
+    impl State {
+        async fn work(&self) {
+            while self.done.load(Relaxed) < JOBS {
+                self.more.wait().await;
+                if self.todo.fetch_update(Relaxed, Relaxed, |todo| todo.checked_sub(1)).is_ok() {
+                    self.done.fetch_add(1, Relaxed);
+                }
+                if self.todo.load(Relaxed) > 0 || self.done.load(Relaxed) == JOBS {
+                    self.more.notify_one();
+                }
+            }
+        }
+    }
+    let runs = cancel_everywhere(
+        async |n| {
+            let state = Arc::new(State::default());
+            let (worker, giver) = (state.clone(), state.clone());
+            n.spawn(async move { worker.work().await });
+            n.spawn(async move {
+                for _ in 0..JOBS {
+                    sleep(MOMENT).await;
+                    giver.todo.fetch_add(1, Relaxed);
+                    giver.more.notify_one();
+                }
+            });
+            state
+        },
+        async |state| state.work().await,
+        async |state, cut| {
+            assert_eq!((state.todo.load(Relaxed), state.done.load(Relaxed)), (0, JOBS), "{cut}");
+            assert_eq!(state.more.statistics().tasks_waiting, 0, "{cut}");
+        },
+    );
+    assert!(runs > 20, "{runs}");
 }
 
 #[test]
