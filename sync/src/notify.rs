@@ -47,8 +47,9 @@ use trioxide_runtime::lowlevel::line::{Permits, Want};
 /// }
 ///
 /// run(nursery_with(Jobs::default(), async |s| {
-///     s.spawn(async move { s.env().push(7) });
-///     assert_eq!(s.env().pop().await, 7);
+///     let jobs = s.env();
+///     s.spawn(async move { jobs.push(7) });
+///     assert_eq!(jobs.pop().await, 7);
 /// }));
 /// ```
 pub struct Notify {
