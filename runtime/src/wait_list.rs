@@ -17,8 +17,8 @@
 //! hand-over that is to be taken back if nobody claims it is a move to a queue of such (`offer`), and claiming it is leaving that queue under the lock.
 //!
 //! Invariants:
-//! - **W1** A waiter's node is in a queue exactly while its state is Waiting; that queue is number
-//!   `Fields::queue` of the waiter's own lot.
+//! - **W1** A waiter's node is in a queue exactly while its state is Waiting; the state says which of
+//!   the waiter's own lot.
 //! - **W2** A node in a queue is live and stays where it is: `enter` takes the waiter pinned, and a
 //!   waiter that is dropped leaves its queue first.
 //! - **W3** While the state is Waiting, the fields of the node, and the state itself, are touched
@@ -39,7 +39,7 @@ mod queue;
 
 use crate::primitives::atomic::Ordering;
 use crate::primitives::{Mutex, MutexGuard};
-use queue::{NOTIFIED, Node, OUTSIDE, Queue, WAITING, payload_of, with_fields};
+use queue::{NOTIFIED, Node, OUTSIDE, Queue, payload_of, queue_of, waiting_in, with_fields};
 use std::marker::PhantomPinned;
 use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
@@ -243,7 +243,7 @@ impl<G, P, const N: usize> Inner<G, P, N> {
         // SAFETY: passed on; between the two the node is in no queue, and the lock is held all along (W1).
         unsafe {
             self.queues[from].remove(node);
-            with_fields(node, |fields| fields.queue = to);
+            node.as_ref().state.store(waiting_in(to), Ordering::Relaxed); // W3: under the lock.
             match next {
                 Some(next) => self.queues[to].insert_before(next, node),
                 None => self.queues[to].push_back(node),
@@ -340,9 +340,8 @@ impl<'a, G, P: Default, const N: usize> Waiter<'a, G, P, N> {
             let fields = unsafe { &mut *fields };
             fields.payload = payload;
             fields.waker = Some(waker);
-            fields.queue = queue;
         });
-        self.node.state.store(WAITING, Ordering::Relaxed);
+        self.node.state.store(waiting_in(queue), Ordering::Relaxed);
         // SAFETY: the node was Outside, so it is in no queue (W1); it is pinned, and `Drop` takes it out
         // (W2); the queue is of the waiter's own lot, which is locked (W1, W5).
         unsafe { locked.inner.queues[queue].push_back(NonNull::from(&self.node)) };
@@ -386,11 +385,7 @@ impl<'a, G, P: Default, const N: usize> Waiter<'a, G, P, N> {
     pub fn queue(&self, locked: &Locked<'_, G, P, N>) -> Option<usize> {
         assert!(std::ptr::eq(self.lot, locked.lot), "another lot's lock");
         // Ordering: as in `poll`.
-        if self.node.state.load(Ordering::Relaxed) != WAITING {
-            return None;
-        }
-        // SAFETY: the state is Waiting and the lock is held (W3).
-        Some(unsafe { with_fields(NonNull::from(&self.node), |fields| fields.queue) })
+        queue_of(self.node.state.load(Ordering::Relaxed))
     }
 
     /// Gives `f` the payload and has `waker` woken from now on, if it waits.
@@ -454,14 +449,10 @@ impl<'a, G, P: Default, const N: usize> Waiter<'a, G, P, N> {
         assert!(std::ptr::eq(self.lot, locked.lot), "another lot's lock");
         let node = NonNull::from(&self.node);
         // Ordering: as in `poll`.
-        if self.node.state.load(Ordering::Relaxed) != WAITING {
+        if self.node.state.load(Ordering::Relaxed) != waiting_in(queue) {
             return None;
         }
-        // SAFETY: the state is Waiting and the lock is held (W3).
-        if unsafe { with_fields(node, |fields| fields.queue) } != queue {
-            return None;
-        }
-        // SAFETY: as above; a waiting node is in that queue of its own lot, which is locked (W1, W5).
+        // SAFETY: a waiting node is in that queue of its own lot, which is locked (W1, W5), and its fields are under that lock (W3).
         let result = unsafe {
             locked.inner.queues[queue].remove(node);
             with_fields(node, |fields| {
@@ -504,18 +495,12 @@ impl<'a, G, P: Default, const N: usize> Waiter<'a, G, P, N> {
 
     /// Takes a waiting node out of its queue; false if it was not waiting.
     fn withdraw(&self) -> bool {
-        if self.node.state.load(Ordering::Acquire) != WAITING {
+        if queue_of(self.node.state.load(Ordering::Acquire)).is_none() {
             return false;
         }
         let mut locked = self.lot.lock();
         // Ordering: as in `poll`.
-        if self.node.state.load(Ordering::Relaxed) != WAITING {
-            return false;
-        }
-        let queue = self.node.fields.with_mut(|fields| {
-            // SAFETY: the state is Waiting and the lock is held (W3).
-            unsafe { (*fields).queue }
-        });
+        let Some(queue) = queue_of(self.node.state.load(Ordering::Relaxed)) else { return false };
         // SAFETY: a waiting node is in that queue of its own lot, which is locked (W1, W5).
         unsafe { locked.inner.queues[queue].remove(NonNull::from(&self.node)) };
         self.node.state.store(OUTSIDE, Ordering::Relaxed);
@@ -524,7 +509,7 @@ impl<'a, G, P: Default, const N: usize> Waiter<'a, G, P, N> {
 
     /// The payload of a node that is not waiting. The node is Outside afterwards.
     fn take_payload(self: Pin<&mut Self>) -> P {
-        debug_assert_ne!(self.node.state.load(Ordering::Relaxed), WAITING);
+        debug_assert!(queue_of(self.node.state.load(Ordering::Relaxed)).is_none());
         let (payload, waker) = self.node.fields.with_mut(|fields| {
             // SAFETY: the state is Notified or Outside, seen with Acquire or under the lock, and
             // `self` is exclusive (W4).

@@ -84,7 +84,7 @@ impl Event {
     /// When polled outside a run.
     #[inline]
     pub fn wait(&self) -> Wait<'_> {
-        Wait { event: self, waiter: None }
+        Wait { stage: Stage::Beginning { event: Some(self) } }
     }
 
     /// What goes on here at the moment.
@@ -117,10 +117,19 @@ pin_project! {
     /// The future of [`Event::wait`].
     #[must_use = "a future does nothing unless it is awaited"]
     pub struct Wait<'a> {
-        event: &'a Event,
-        // From when it has to wait until it is done.
         #[pin]
-        waiter: Option<Waiter<'a, (), (), 1>>,
+        stage: Stage<'a>,
+    }
+}
+
+pin_project! {
+    // One or the other, and nothing beside: as many may wait as there are tasks. How large it is, a test knows.
+    #[project = StageProjected]
+    enum Stage<'a> {
+        // `None`: the wait is over.
+        Beginning { event: Option<&'a Event> },
+        // From when it has to wait until it is done.
+        Waiting { #[pin] waiter: Waiter<'a, (), (), 1> },
     }
 }
 
@@ -129,37 +138,51 @@ impl Future for Wait<'_> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.waiter.is_some() {
-            return self.poll_waiting(cx);
-        }
+        let mut stage = self.project().stage;
+        let event = match stage.as_mut().project() {
+            StageProjected::Waiting { waiter } => {
+                ready!(waiter.poll(cx));
+                stage.set(Stage::Beginning { event: None });
+                return Poll::Ready(());
+            }
+            StageProjected::Beginning { event } => *event,
+        };
         ready!(poll_checkpoint(cx, "Event::wait"));
-        if self.event.is_set() { Poll::Ready(()) } else { self.begin(cx) }
+        match event {
+            Some(event) if !event.is_set() => stage.begin(event, cx),
+            _ => Poll::Ready(()),
+        }
     }
 }
 
-impl Wait<'_> {
-    fn begin(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut this = self.project();
-        let mut locked = this.event.lot.lock();
-        if this.event.is_set() {
+impl<'a> Stage<'a> {
+    fn begin(mut self: Pin<&mut Self>, event: &'a Event, cx: &mut Context<'_>) -> Poll<()> {
+        let mut locked = event.lot.lock();
+        if event.is_set() {
             return Poll::Ready(());
         }
-        this.waiter.set(Some(Waiter::new(&this.event.lot)));
-        let waiter = this.waiter.as_pin_mut().expect("just set");
+        self.set(Stage::Waiting { waiter: Waiter::new(&event.lot) });
+        let StageProjected::Waiting { waiter } = self.project() else { unreachable!("just set") };
         waiter.enter(&mut locked, WAITERS, (), cx.waker());
         Poll::Pending
-    }
-
-    fn poll_waiting(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut this = self.project();
-        ready!(this.waiter.as_mut().as_pin_mut().expect("it waits").poll(cx));
-        this.waiter.set(None);
-        Poll::Ready(())
     }
 }
 
 impl fmt::Debug for Wait<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wait").field("event", self.event).finish_non_exhaustive()
+        let waits = matches!(self.stage, Stage::Waiting { .. });
+        f.debug_struct("Wait").field("waits", &waits).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn a_wait_is_as_large_as_a_place_in_the_queue() {
+        // The lot; state, links and waker of the place.
+        assert_eq!(size_of::<Wait<'_>>(), 48);
     }
 }

@@ -8,9 +8,26 @@ use std::task::Waker;
 
 // The states of a node, see the module above.
 pub(super) const OUTSIDE: u8 = 0;
-pub(super) const WAITING: u8 = 1;
-pub(super) const NOTIFIED: u8 = 2;
+pub(super) const NOTIFIED: u8 = 1;
+/// In queue number zero; the others follow.
+const WAITING: u8 = 2;
 
+/// The state of a node in that queue.
+#[inline]
+pub(super) const fn waiting_in(queue: usize) -> u8 {
+    WAITING + queue as u8
+}
+
+/// In which queue a node with that state waits, if it does.
+#[inline]
+pub(super) const fn queue_of(state: u8) -> Option<usize> {
+    match state.checked_sub(WAITING) {
+        Some(queue) => Some(queue as usize),
+        None => None,
+    }
+}
+
+/// A million tasks may wait for one event: so which queue it is has no word of its own.
 pub(super) struct Node<P> {
     pub(super) state: AtomicU8,
     pub(super) fields: UnsafeCell<Fields<P>>,
@@ -20,7 +37,6 @@ pub(super) struct Node<P> {
 pub(super) struct Fields<P> {
     pub(super) previous: Option<NonNull<Node<P>>>,
     pub(super) next: Option<NonNull<Node<P>>>,
-    pub(super) queue: usize,
     pub(super) waker: Option<Waker>,
     pub(super) payload: P,
 }
@@ -29,13 +45,7 @@ impl<P: Default> Node<P> {
     pub(super) fn new() -> Self {
         Self {
             state: AtomicU8::new(OUTSIDE),
-            fields: UnsafeCell::new(Fields {
-                previous: None,
-                next: None,
-                queue: 0,
-                waker: None,
-                payload: P::default(),
-            }),
+            fields: UnsafeCell::new(Fields { previous: None, next: None, waker: None, payload: P::default() }),
         }
     }
 }
