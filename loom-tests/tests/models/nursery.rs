@@ -8,7 +8,7 @@ use loom::sync::atomic::AtomicU32;
 use loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use loom::thread;
 use trioxide_loom::explore;
-use trioxide_runtime::models::{Kept, Left, Live, not_ended};
+use trioxide_runtime::models::{Kept, Left, Live, State, not_ended};
 
 const PARTS: usize = 3;
 
@@ -21,20 +21,22 @@ struct Nursery {
     closed: AtomicU32,
     /// How often the services were sent home.
     sent_home: AtomicU32,
-    /// As `Header::joins`: one token of the task's future, one of the nursery.
-    joins: AtomicU32,
+    /// With two tokens: one of the task's future, one of the nursery.
+    task: State,
     ended: AtomicU32,
 }
 
 impl Nursery {
     fn new() -> Arc<Self> {
+        let task = State::new();
+        task.add_token();
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
             live: Live::with_body(),
             traces: std::array::from_fn(|_| UnsafeCell::new(false)),
             closed: AtomicU32::new(0),
             sent_home: AtomicU32::new(0),
-            joins: AtomicU32::new(2),
+            task,
             ended: AtomicU32::new(0),
         })
     }
@@ -81,7 +83,7 @@ impl Nursery {
 
     /// As `task::leave`.
     fn give_token_back(&self) {
-        if self.joins.fetch_sub(1, AcqRel) == 1 {
+        if self.task.give_token_back() {
             self.ended.fetch_add(1, AcqRel);
             self.traces.iter().for_each(|trace| trace.with_mut(|_| ()));
         }

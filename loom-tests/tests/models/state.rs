@@ -25,6 +25,8 @@ struct Task {
     output: UnsafeCell<Option<Output>>,
     /// Rule 3.
     slot: UnsafeCell<Option<Waker>>,
+    /// What those who had a token have left behind, for who ends the task.
+    left: UnsafeCell<()>,
     frees: Count,
     outputs: Arc<Count>,
 }
@@ -48,6 +50,7 @@ impl Task {
             future: UnsafeCell::new(()),
             output: UnsafeCell::new(None),
             slot: UnsafeCell::new(None),
+            left: UnsafeCell::new(()),
             frees: Count::new(0),
             outputs: Arc::default(),
         })
@@ -59,7 +62,7 @@ impl Task {
             self.state.start_running(false);
             let ready = self.future.with_mut(|_| self.data.load(Relaxed) & self.wanted == self.wanted);
             if ready {
-                return self.end();
+                return self.give_token_back();
             }
             let woken = self.yields.load(Relaxed) > 0;
             self.yields.fetch_sub(usize::from(woken), Relaxed);
@@ -71,9 +74,17 @@ impl Task {
         }
     }
 
+    /// As `task::leave`.
+    fn give_token_back(&self) {
+        if self.state.give_token_back() {
+            self.end();
+        }
+    }
+
     /// As `task::cell::end`.
     fn end(&self) {
         self.future.with_mut(|_| ());
+        self.left.with_mut(|_| ());
         self.put_output(Some(Output(Arc::clone(&self.outputs))));
         if self.state.is_alone() {
             self.put_output(None);
@@ -267,6 +278,28 @@ fn a_task_that_is_alone_begins_and_ends_without_the_others() {
         task.run();
         waker.join().unwrap();
         handle.join().unwrap();
+        task.is_over();
+    });
+}
+
+/// What the task has begun holds a token, wakes it and gives that back on another thread (`task` T5), while the task wakes itself and its future ends: the last of both ends the task, and sees what
+/// the other has done.
+#[test]
+fn the_last_token_ends_the_task() {
+    explore("state: the last token ends the task", 5, || {
+        let task = Task::new(1);
+        task.yields.store(1, Relaxed);
+        task.state.add_reference();
+        task.state.add_token();
+        let begun = on_thread(&task, |task| {
+            task.left.with_mut(|_| ());
+            task.data.fetch_or(1, Relaxed);
+            task.wake_and_drop();
+            task.give_token_back();
+        });
+        task.drop_handle(false);
+        task.run();
+        begun.join().unwrap();
         task.is_over();
     });
 }

@@ -13,7 +13,7 @@
 //! | `key` | `LocalKey`, `task_local!` |
 //! | `run_var`, `tree_var` | the two others |
 //!
-//! Nothing of this costs anything for a task without bindings but a null pointer in its header, copied at spawn and put in the context for a poll.
+//! Nothing of this costs anything for a task without bindings but a mark in its header, looked at for each poll. One with bindings has a word for them behind its future.
 //!
 //! Invariants:
 //! - **V1** A `Bindings` is never changed. Who needs another value makes a copy; so whoever holds one sees what was so when he got it.
@@ -62,6 +62,11 @@ impl Locals {
             Arc::increment_strong_count(bindings);
             Self(Some(Arc::from_raw(bindings)))
         }
+    }
+
+    #[inline]
+    pub(crate) fn is_any(&self) -> bool {
+        self.0.is_some()
     }
 
     #[inline]

@@ -22,11 +22,13 @@
 
 use std::ptr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU16;
 use std::task::Waker;
 
+use super::marks::HOLDS_MANY;
 use super::{Header, TaskId, waker};
 use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32};
+use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicU8};
 use crate::primitives::{Mutex, UnsafeCell};
 use crate::{contain, context, line};
 
@@ -73,14 +75,14 @@ impl TaskRef {
 
     /// Has `what` told when the task has had a turn. The caller calls [`wake`](Self::wake) after that, without a lock.
     pub fn after_turn(&self, what: Arc<dyn AfterTurn>, number: u64) {
-        self.header().after.arm(Armed { what, number, spared: false });
+        self.header().extras.after_or_make().arm(Armed { what, number, spared: false });
     }
 
     /// In the poll of a task that was handed something: it has claimed it. What [`after_turn`](Self::after_turn) was called with for that, `what` and `number`, need not be told any more. (It may be told all
     /// the same, as when another task was handed it.)
     pub fn claimed<T>(what: &Arc<T>, number: u64) {
         let what = Arc::as_ptr(what).cast::<()>();
-        let found = context::with_current_task(|header| header.after.take(what, number));
+        let found = context::with_current_task(|header| header.extras.after()?.take(what, number));
         drop(found);
     }
 
@@ -98,11 +100,9 @@ impl TaskRef {
     }
 }
 
-/// In the header of a task: what is armed, and how many locks it holds.
+/// Among the extras of a task: what is armed.
 pub(super) struct After {
     list: AtomicPtr<List>,
-    /// Changed by the holder of `RUNNING` only.
-    holds: AtomicU32,
 }
 
 struct List {
@@ -172,28 +172,19 @@ impl Armed {
 
 impl After {
     pub(super) fn new() -> Self {
-        Self { list: AtomicPtr::new(ptr::null_mut()), holds: AtomicU32::new(0) }
+        Self { list: AtomicPtr::new(ptr::null_mut()) }
     }
 
-    /// A turn begins: what is armed becomes due. The caller holds `RUNNING`.
     #[inline]
-    pub(super) fn turn_begins(&self) {
+    fn turn_begins(&self) {
         if let Some(list) = self.list() {
             list.make_due();
         }
     }
 
-    /// The turn ends, and with it perhaps the task: what is to be told then. The task may be `due_again`, as it was woken meanwhile. The caller holds `RUNNING`.
     #[inline]
-    pub(super) fn turn_ends(&self, due_again: impl FnOnce() -> bool) -> Due {
-        Due(self.list().and_then(|list| list.take_due(due_again)))
-    }
-
-    /// The task has completed: there is no turn to come, so what is armed is told of. The caller held `RUNNING`, and nobody does after it.
-    #[inline]
-    pub(super) fn task_ended(&self) {
-        self.turn_begins();
-        self.turn_ends(|| false).tell();
+    fn turn_ends(&self, due_again: impl FnOnce() -> bool) -> Option<Vec<Armed>> {
+        self.list()?.take_due(due_again)
     }
 
     /// What is armed, if that is. The caller runs in the task, so it holds `RUNNING`.
@@ -358,6 +349,17 @@ impl Drop for After {
 
 // Locks that a task holds are counted, so that one that ends with its guards leaked or given away is noticed.
 
+/// How many locks a task holds, but for multiples of 2¹⁶.
+///
+/// The holder of `RUNNING` alone uses it, one after the other as the state word says; so it is a standard atomic, also in the models.
+pub(super) struct Holds(AtomicU16);
+
+impl Holds {
+    pub(super) const fn none() -> Self {
+        Self(AtomicU16::new(0))
+    }
+}
+
 /// The id of the running task as a number that is never zero; zero outside a run.
 #[inline]
 pub fn holder() -> u64 {
@@ -386,7 +388,7 @@ pub(crate) fn release(holder: u64) -> bool {
     let is_holder = context::with_current_task(|header| {
         let is_holder = header.id.0 == holder;
         if is_holder {
-            header.after.holds.store(header.after.holds.load(Relaxed) - 1, Relaxed);
+            header.holds.0.store(header.holds.0.load(Relaxed).wrapping_sub(1), Relaxed);
         }
         is_holder
     });
@@ -403,12 +405,37 @@ impl Header {
     /// The task, which is running, has taken a lock.
     #[inline]
     pub(crate) fn hold(&self) {
-        self.after.holds.store(self.after.holds.load(Relaxed) + 1, Relaxed);
+        let now = self.holds.0.load(Relaxed).wrapping_add(1);
+        self.holds.0.store(now, Relaxed);
+        if now == 0 {
+            self.marks.set(HOLDS_MANY);
+        }
+    }
+
+    /// A turn begins: what is armed becomes due. The caller holds `RUNNING`.
+    #[inline]
+    pub(super) fn turn_begins(&self) {
+        if let Some(after) = self.extras.after() {
+            after.turn_begins();
+        }
+    }
+
+    /// The turn ends, and with it perhaps the task: what is to be told then. The task may be `due_again`, as it was woken meanwhile. The caller holds `RUNNING`.
+    #[inline]
+    pub(super) fn turn_ends(&self, due_again: impl FnOnce() -> bool) -> Due {
+        Due(self.extras.after().and_then(|after| after.turn_ends(due_again)))
+    }
+
+    /// The task has completed: there is no turn to come, so what is armed is told of. The caller held `RUNNING`, and nobody does after it.
+    #[inline]
+    pub(super) fn tell_end(&self) {
+        self.turn_begins();
+        self.turn_ends(|| false).tell();
     }
 
     /// The future has ended: tells if it has left locks behind.
     pub(super) fn report_held(&self) {
-        if self.after.holds.load(Relaxed) != 0 {
+        if self.holds.0.load(Relaxed) != 0 || self.marks.has(HOLDS_MANY) {
             contain::call(|| line::task_ended(self.id));
         }
     }

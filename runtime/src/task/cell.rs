@@ -14,22 +14,25 @@ use std::any::Any;
 use std::cell::UnsafeCell;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::after::After;
+use super::after::Holds;
+use super::extras::Extras;
+use super::marks::{FUTURE_ENDED, LOCALS, MAIN, Marks, NO_VALUE, SERVICE, VALUE};
+use super::site::Site;
 use super::state::{State, Stopped};
 use super::waker::waker_ref;
-use super::{Header, REQUEST, TaskId, memory, register, take_request, unregister};
+use super::{Header, TaskId, memory, register, unregister};
 pub(crate) use crate::contain::drop_payload;
 use crate::list::Links;
 use crate::local::Locals;
 use crate::nursery::{self, Kept};
-use crate::primitives::atomic::Ordering::Acquire;
-use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32};
+use crate::primitives::atomic::AtomicU8;
 use crate::scheduler::Worker;
 use crate::scope::guard::Settled;
 use crate::scope::suspended::NOWHERE;
@@ -53,8 +56,11 @@ pub(crate) struct VTable {
     drop_output: unsafe fn(NonNull<Header>),
     free: unsafe fn(NonNull<Header>),
     pub(super) type_name: fn() -> &'static str,
+    /// Where the locals lie that a task may have.
+    pub(super) locals_at: usize,
 }
 
+/// Behind it there may be locals, see `Cell::WITH_LOCALS`.
 #[repr(C)]
 struct Cell<F: Future, S: Settle<F::Output>> {
     header: Header,
@@ -62,11 +68,21 @@ struct Cell<F: Future, S: Settle<F::Output>> {
     settle: PhantomData<fn() -> S>,
 }
 
-enum Stage<F, V> {
-    Running(F),
-    Ended(Result<V, Cancelled>),
-    Empty,
+/// What it is at the moment is said by the marks (T4). So there may be no word that says it.
+union Stage<F, V> {
+    future: ManuallyDrop<F>,
+    value: ManuallyDrop<V>,
+    /// Why there is no value. It lies here itself if there is room, see `Cell::REASON_FITS`.
+    boxed: ManuallyDrop<Box<Cancelled>>,
 }
+
+/// What a task takes up, for each of a million. With the eight bytes that glibc's malloc puts before each block, and its steps of sixteen, a task with a small future comes to 80 (`memory`).
+/// A field more, and it is 96: then let it lie among the extras, or where the locals do.
+#[cfg(all(target_pointer_width = "64", not(loom)))]
+const _: () = {
+    assert!(size_of::<Header>() == 64);
+    assert!(size_of::<Stage<(), ()>>() == 8);
+};
 
 /// What is known of a task before it exists.
 pub(crate) struct Birth {
@@ -90,6 +106,9 @@ where
     F: Future,
     S: Settle<F::Output>,
 {
+    // A run is a world of its own: its main task inherits nothing.
+    let locals = if birth.main { Locals::default() } else { Locals::current() };
+    let marks = if birth.main { MAIN } else { 0 } | if birth.service { SERVICE } else { 0 };
     let cell = Cell::<F, S> {
         header: Header {
             state: State::new(),
@@ -99,34 +118,64 @@ where
                 drop_output: drop_output::<F, S>,
                 free: free::<F, S>,
                 type_name: std::any::type_name::<F>,
+                locals_at: Cell::<F, S>::LOCALS_AT,
             },
             base: birth.base,
-            own: AtomicPtr::new(ptr::null_mut()),
             links: Links::new(),
-            joins: AtomicU32::new(1),
-            registered: AtomicBool::new(false),
-            linked: AtomicU8::new(NOWHERE),
-            main: birth.main,
-            service: birth.service,
             id: birth.id,
-            spawned_at: birth.spawned_at,
-            future_ended: std::sync::atomic::AtomicBool::new(false),
-            // A run is a world of its own: its main task inherits nothing.
-            locals: UnsafeCell::new(if birth.main { Locals::default() } else { Locals::current() }),
-            join_waker: UnsafeCell::new(None),
-            after: After::new(),
+            extras: Extras::none(),
+            spawned_at: Site::of(birth.spawned_at),
+            holds: Holds::none(),
+            linked: AtomicU8::new(NOWHERE),
+            marks: Marks::new(marks),
         },
-        stage: UnsafeCell::new(Stage::Running(future)),
+        stage: UnsafeCell::new(Stage { future: ManuallyDrop::new(future) }),
         settle: PhantomData,
     };
-    let block = memory::take(Cell::<F, S>::CLASS, Layout::new::<Cell<F, S>>(), worker).cast::<Cell<F, S>>();
+    if locals.is_any() {
+        return with_locals(cell, locals, worker);
+    }
+    let block = memory::take(Cell::<F, S>::CLASS, Cell::<F, S>::LAYOUT, worker).cast::<Cell<F, S>>();
     // SAFETY: the block is ours, and made for this layout. From here on the cell is reached through raw pointers only.
     unsafe { block.write(cell) };
     block.cast()
 }
 
+/// The end of `new` for a task that inherits something.
+#[cold]
+fn with_locals<F: Future, S: Settle<F::Output>>(
+    cell: Cell<F, S>,
+    locals: Locals,
+    worker: Option<&Worker>,
+) -> NonNull<Header> {
+    cell.header.marks.set(LOCALS);
+    let block = memory::take(Cell::<F, S>::CLASS_WITH_LOCALS, Cell::<F, S>::WITH_LOCALS, worker).cast::<Cell<F, S>>();
+    // SAFETY: as in `new`; the block has room for the locals behind the cell.
+    unsafe {
+        block.write(cell);
+        block.byte_add(Cell::<F, S>::LOCALS_AT).cast::<Locals>().write(locals);
+    }
+    block.cast()
+}
+
 impl<F: Future, S: Settle<F::Output>> Cell<F, S> {
-    const CLASS: memory::Class = memory::Class::of(Layout::new::<Self>());
+    const LAYOUT: Layout = Layout::new::<Self>();
+    const CLASS: memory::Class = memory::Class::of(Self::LAYOUT);
+
+    /// A cell is as aligned as a header, which is more than locals need.
+    const LOCALS_AT: usize = Self::LAYOUT.size();
+    const WITH_LOCALS: Layout = {
+        assert!(align_of::<Locals>() <= align_of::<Header>());
+        match Layout::from_size_align(Self::LOCALS_AT + size_of::<Locals>(), Self::LAYOUT.align()) {
+            Ok(layout) => layout,
+            Err(_) => unreachable!(),
+        }
+    };
+    const CLASS_WITH_LOCALS: memory::Class = memory::Class::of(Self::WITH_LOCALS);
+
+    /// Whether the reason of a task without a value lies in the stage itself: in that of a future with two words or more it does.
+    const REASON_FITS: bool = size_of::<Stage<F, S::Value>>() >= size_of::<Cancelled>()
+        && align_of::<Stage<F, S::Value>>() >= align_of::<Cancelled>();
 }
 
 /// Polls the task once. Whether it is due again: then its queue entry is the caller's, who has to queue it.
@@ -214,7 +263,7 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Tur
         let waker = waker_ref(header);
         let mut cx = Context::from_waker(&waker);
         let mut deliver = !node.is_effective();
-        header.after.turn_begins();
+        header.turn_begins();
         let outcome = loop {
             let yields = context::yields();
             // SAFETY: `RUNNING` is ours (T4); the future never moves: it lies in the cell.
@@ -223,7 +272,7 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Tur
                 Ok(Poll::Ready(output)) => break Outcome::Output(output),
                 Err(panic) => break Outcome::Panic(panic),
                 Ok(Poll::Pending) if !is_cut(header, yields, &cx) => {
-                    header.after.turn_ends(|| is_due(header)).tell();
+                    header.turn_ends(|| is_due(header)).tell();
                     if context::must_ask_again() {
                         let _ = header.state.notify(); // We hold `RUNNING`, so it is noted, and queues nothing.
                     }
@@ -238,7 +287,7 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Tur
                 Ok(Poll::Pending) => break Outcome::Cut,
             }
         };
-        let due = header.after.turn_ends(|| false);
+        let due = header.turn_ends(|| false);
         // SAFETY: `RUNNING` is ours, and the future has not been finished before.
         unsafe { finish::<F, S>(task, outcome, turn) };
         due.tell();
@@ -249,7 +298,7 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Tur
         Next::Again => true, // `stop_running` has left the queue entry to us.
         // SAFETY: the future's own token, given back once. No task is current here.
         Next::Ended => unsafe {
-            if super::give_back(task) {
+            if task.as_ref().state.give_token_back() {
                 context::worker(|worker| end_outside(task, worker, worker.map(|worker| &*worker.kept)));
             }
             false
@@ -304,7 +353,7 @@ unsafe fn finish<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, outcome
         other => Some(other),
     };
     // SAFETY: T4.
-    let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { set_stage::<F, S>(task, Stage::Empty) }));
+    let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { ManuallyDrop::drop(&mut (*stage::<F, S>(task)).future) }));
     if let Err(panic) = dropped {
         nursery::report_panic(&base, panic);
     }
@@ -341,18 +390,18 @@ unsafe fn finish<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, outcome
     // Without a handle nobody asks for the value, nor why there is none; but it may have to be dropped where no task is current.
     if header.state.has_handle() || (value.is_some() && std::mem::needs_drop::<S::Value>()) {
         let result = value.ok_or_else(|| Cancelled { reason: header.own_node().unwrap_or(&base).reason() });
-        // SAFETY: T4; the stage is `Empty`, so nothing is dropped here.
-        unsafe { set_stage::<F, S>(task, Stage::Ended(result)) };
+        // SAFETY: T4; the future is gone, so nothing is in the stage.
+        unsafe { put_output::<F, S>(task, result) };
     }
     watch::step_ends(header, turn);
-    header.future_ended.store(true, std::sync::atomic::Ordering::Relaxed);
+    header.marks.set(FUTURE_ENDED);
 }
 
 /// Ends the task: the last token is back.
 ///
 /// # Safety
 ///
-/// The future has ended, `joins` is zero, and this is called once.
+/// The future has ended, and this is called once.
 pub(super) unsafe fn end(task: NonNull<Header>) {
     // What is dropped from here on (the value, a nursery's loan) may be users'. It must not find a task that has ended, and can not be given tokens.
     // SAFETY: passed on.
@@ -376,7 +425,7 @@ unsafe fn end_outside(task: NonNull<Header>, worker: Option<&Worker>, kept: Opti
     // SAFETY: the task's reference to itself (T1), given up once. It is in no list any more (`state` rule 5).
     unsafe {
         if header.state.is_alone() {
-            header.after.task_ended();
+            header.tell_end();
             free_with_output(task);
         } else if !header.state.complete_for_handle() {
             complete(task);
@@ -429,14 +478,13 @@ unsafe fn complete(task: NonNull<Header>) {
     // SAFETY: the reference keeps the task.
     let header = unsafe { task.as_ref() };
     let completed = header.state.complete();
-    header.after.task_ended();
+    header.tell_end();
     if !completed.has_handle {
         // SAFETY: without a handle the output is ours.
         unsafe { discard_output(task) };
     } else if completed.has_waker {
-        // SAFETY: `state` rule 3.
-        let waker = unsafe { &*header.join_waker.get() };
-        contain::call(|| waker.as_ref().map(std::task::Waker::wake_by_ref));
+        // `state` rule 3.
+        contain::call(|| header.extras.wake_waker());
     }
     // SAFETY: passed on.
     unsafe { drop_reference(task) };
@@ -449,53 +497,100 @@ fn stage<F: Future, S: Settle<F::Output>>(task: NonNull<Header>) -> *mut Stage<F
 }
 
 unsafe fn poll_future<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, cx: &mut Context<'_>) -> Poll<F::Output> {
-    // SAFETY: T4 (caller).
-    match unsafe { &mut *stage::<F, S>(task) } {
-        // SAFETY: the future is never moved out of the stage, which stays where it is.
-        Stage::Running(future) => unsafe { Pin::new_unchecked(future) }.poll(cx),
-        Stage::Ended(_) | Stage::Empty => unreachable!("a task whose future has ended is not polled"),
-    }
+    // SAFETY: T4 (caller): a task that is polled has its future. That is never moved out of the stage, which stays where it is.
+    unsafe { Pin::new_unchecked(&mut *(*stage::<F, S>(task)).future) }.poll(cx)
 }
 
+/// Puts the output in the stage.
+///
+/// # Safety
+///
+/// T4; nothing is in the stage.
 #[inline]
-unsafe fn set_stage<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, next: Stage<F, S::Value>) {
-    // SAFETY: T4 (caller).
-    unsafe { *stage::<F, S>(task) = next };
+unsafe fn put_output<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, output: Result<S::Value, Cancelled>) {
+    let stage = stage::<F, S>(task);
+    // SAFETY: passed on; a reason fits (`REASON_FITS`), or lies in a box.
+    let mark = unsafe {
+        match output {
+            Ok(value) => {
+                (&raw mut (*stage).value).write(ManuallyDrop::new(value));
+                VALUE
+            }
+            Err(cancelled) => {
+                if Cell::<F, S>::REASON_FITS {
+                    stage.cast::<Cancelled>().write(cancelled);
+                } else {
+                    (&raw mut (*stage).boxed).write(ManuallyDrop::new(Box::new(cancelled)));
+                }
+                NO_VALUE
+            }
+        }
+    };
+    // SAFETY: the task is alive (caller).
+    unsafe { task.as_ref() }.marks.set(mark);
+}
+
+/// Takes the output out of the stage, if there is any.
+///
+/// # Safety
+///
+/// T4, after the end of the future.
+#[inline]
+unsafe fn get_output<F: Future, S: Settle<F::Output>>(task: NonNull<Header>) -> Option<Result<S::Value, Cancelled>> {
+    let stage = stage::<F, S>(task);
+    // SAFETY: the task is alive (caller).
+    let marks = &unsafe { task.as_ref() }.marks;
+    // SAFETY: passed on; the marks say what `put_output` has put there, and that it was not taken.
+    let output = unsafe {
+        if marks.has(VALUE) {
+            Ok(ManuallyDrop::into_inner((&raw const (*stage).value).read()))
+        } else if !marks.has(NO_VALUE) {
+            return None;
+        } else if Cell::<F, S>::REASON_FITS {
+            Err(stage.cast::<Cancelled>().read())
+        } else {
+            Err(*ManuallyDrop::into_inner((&raw const (*stage).boxed).read()))
+        }
+    };
+    marks.clear(VALUE | NO_VALUE);
+    Some(output)
 }
 
 unsafe fn read_output<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, to: *mut ()) {
     // SAFETY: the output is the caller's, and `to` has the right type.
-    unsafe {
-        if let Stage::Ended(result) = std::mem::replace(&mut *stage::<F, S>(task), Stage::Empty) {
-            *to.cast::<Option<Result<S::Value, Cancelled>>>() = Some(result);
-        }
-    }
+    unsafe { *to.cast::<Option<Result<S::Value, Cancelled>>>() = get_output::<F, S>(task) };
 }
 
 unsafe fn drop_output<F: Future, S: Settle<F::Output>>(task: NonNull<Header>) {
-    // SAFETY: the output is the caller's.
-    unsafe { set_stage::<F, S>(task, Stage::Empty) };
+    let stage = stage::<F, S>(task);
+    // SAFETY: as in `get_output`; a value is dropped where it lies.
+    unsafe {
+        if task.as_ref().marks.has(VALUE) {
+            task.as_ref().marks.clear(VALUE);
+            ManuallyDrop::drop(&mut (*stage).value);
+        } else {
+            drop(get_output::<F, S>(task));
+        }
+    }
 }
 
 unsafe fn free<F: Future, S: Settle<F::Output>>(task: NonNull<Header>) {
     // SAFETY: the last reference is gone.
     let header = unsafe { task.as_ref() };
-    let own = header.own.load(Acquire);
-    if own.addr() & REQUEST != 0 {
-        take_request(own);
-    } else if !own.is_null() {
-        // SAFETY: T6: `own` holds a reference.
-        drop(unsafe { Arc::from_raw(own) });
-    }
-    // SAFETY: the last reference is gone, and with it all who might read the slot.
-    let waker = unsafe { &mut *header.join_waker.get() }.take();
-    if let Some(waker) = waker {
-        contain::drop_value(waker);
-    }
-    let cell = task.cast::<Cell<F, S>>();
+    // SAFETY: as above; once.
+    unsafe { header.extras.drop_all() };
+    // The future is gone (T1, T4), and the locals with it (`finish`).
+    debug_assert!(header.marks.has(FUTURE_ENDED));
+    let (class, layout) = match header.marks.has(LOCALS) {
+        false => (Cell::<F, S>::CLASS, Cell::<F, S>::LAYOUT),
+        true => (Cell::<F, S>::CLASS_WITH_LOCALS, Cell::<F, S>::WITH_LOCALS),
+    };
     // SAFETY: as above; the block was taken for this very layout in `new`.
     unsafe {
-        contain::call(|| cell.drop_in_place());
-        context::worker(|worker| memory::put(cell.cast(), Cell::<F, S>::CLASS, Layout::new::<Cell<F, S>>(), worker));
+        if header.marks.has(VALUE | NO_VALUE) {
+            contain::call(|| drop_output::<F, S>(task));
+        }
+        const { assert!(!std::mem::needs_drop::<Header>()) };
+        context::worker(|worker| memory::put(task.cast(), class, layout, worker));
     }
 }

@@ -9,6 +9,7 @@ use std::ptr::NonNull;
 use std::task::{Context, Poll};
 
 use super::state::{HandleGoes, HandleStep};
+use super::waker::OneWord;
 use super::{Header, TaskId, cell};
 use crate::context;
 use crate::scope::{CancelReason, Cancelled};
@@ -84,18 +85,17 @@ impl<T> Task<T> {
     /// Stores `cx`'s waker, to be woken at the end; `TooLate` if that has come.
     fn store_waker(&self, cx: &Context<'_>) -> HandleStep {
         let header = self.header();
-        let slot = header.join_waker.get();
         if header.state.has_join_waker() {
-            // SAFETY: `state` rule 3: only the handle writes the slot, and it is the handle that reads here.
-            if unsafe { &*slot }.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            // `state` rule 3: only the handle writes the waker, and it is the handle that reads here.
+            if header.extras.has_waker(cx.waker()) {
                 return HandleStep::Done;
             }
             if header.state.unset_join_waker() == HandleStep::TooLate {
                 return HandleStep::TooLate;
             }
         }
-        // SAFETY: `state` rule 3: `JOIN_WAKER` is unset and the task was not complete when we last looked.
-        unsafe { *slot = Some(cx.waker().clone()) };
+        // `state` rule 3: `JOIN_WAKER` is unset and the task was not complete when we last looked.
+        header.extras.put_waker(OneWord::of(cx.waker()));
         header.state.set_join_waker()
     }
 }
@@ -118,12 +118,12 @@ impl<T> Future for Task<T> {
 
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
-        // SAFETY: the handle owns a reference and, if the task is complete and nobody took it, the output; before the end the slot
-        // is free for it once `drop_handle` has cleared `JOIN_WAKER` (rule 3).
+        // SAFETY: the handle owns a reference and, if the task is complete and nobody took it, the output; before the end the waker
+        // is its own once `drop_handle` has cleared `JOIN_WAKER` (rule 3).
         unsafe {
             match self.header().state.drop_handle() {
                 HandleGoes::Entirely => return,
-                HandleGoes::WithWaker => drop((*self.header().join_waker.get()).take()),
+                HandleGoes::WithWaker => drop(self.header().extras.take_waker()),
                 HandleGoes::WithOutput if !self.taken => cell::discard_output(self.header),
                 HandleGoes::WithOutput => {}
             }

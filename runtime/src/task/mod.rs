@@ -2,9 +2,11 @@
 //!
 //! ```text
 //!  Cell<F, S>
-//!  ┌ Header ───────────────────────────────────────────────┐┌ stage ──────────────────────┐
-//!  │ state  vtable  base  own  links  joins  id  spawn site ││ Running(F) │ Ended(output)  │
-//!  └────────────────────────────────────────────────────────┘└─────────────────────────────┘
+//!  ┌ Header ──────────────────────────────────────────────────┐┌ stage ──────────────────────┐┌ locals ──────┐
+//!  │ state  vtable  base  links  id  extras  spawn site  marks ││ the future, then the output ││ if there are │
+//!  └──────────────────────────────────────────────────────────┘└─────────────────────────────┘└──────────────┘
+//!
+//! There may be millions of tasks, and a spawn writes all of it: so a header has no word that one of the others can do for. `cell` asserts how large it is.
 //! ```
 //!
 //! | file | duty |
@@ -13,6 +15,8 @@
 //! | `mod` (here) | the header, and what others may do with a task of unknown type |
 //! | `cell` | the allocation, the poll of a task, the way from `Ready`, a panic or a cut to its end |
 //! | `waker` | the waker |
+//! | `extras` | its own node, a request to cancel it, the waker of its handle |
+//! | `marks`, `site` | what is said in one bit each; where it was spawned, in four bytes |
 //! | `memory` | where cells lie, and lie again |
 //! | `handle` | `Task<T>` |
 //! | `after` | what is told at the end of a turn, and of locks left behind |
@@ -22,17 +26,20 @@
 //! - **T2** `base`, the node of the nursery it was spawned into, is alive while the task has not ended: the task counts in `base.live`,
 //!   and gives that up last of all.
 //! - **T3** `links` are used, and `linked` is changed, under the lock of the list of `base` that the task is in (`scope::suspended` S1). A task is unlinked before it ends.
-//! - **T4** The stage is touched by the holder of `RUNNING`, and after the end by the owner of the output (`state` rule 4).
-//! - **T5** A task ends when its future has ended and every token is back: `joins` starts at one for the future, and each nursery or
+//! - **T4** The stage, and the marks that say what it holds, are touched by the holder of `RUNNING`, and after the end by the owner of the output (`state` rule 4). It holds the future until that has ended
+//!   (`FUTURE_ENDED`), and after that the output, if a mark says so.
+//! - **T5** A task ends when its future has ended and every token is back: there is one for the future, and each nursery or
 //!   thread-pool call that the task has begun holds one more. The last to give one back ends the task, on its thread.
-//! - **T6** `own` is null, a node, or (lowest bit set) a boxed request to cancel. Only the holder of `RUNNING` puts a node there; it stays until
-//!   the task is freed.
+//! - **T6** Among the `extras` there may be a node, the task's own. Only the holder of `RUNNING` puts it there; it stays until the task is freed.
 #![allow(unsafe_code)]
 
 pub(crate) mod after;
 pub(crate) mod cell;
+pub(crate) mod extras;
 pub(crate) mod handle;
+mod marks;
 pub(crate) mod memory;
+mod site;
 pub(crate) mod state;
 pub(crate) mod waker;
 
@@ -47,13 +54,16 @@ pub use handle::Task;
 use crate::context;
 use crate::list::{Linked, Links, List};
 use crate::local::{Bindings, Locals};
-use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32};
+use crate::primitives::atomic::AtomicU8;
+use crate::primitives::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::scheduler::{self, How, Shared};
 use crate::scope::node::{Doing, Place, flag};
 use crate::scope::suspended::NOWHERE;
 use crate::scope::{CancelReason, Node};
 use crate::watch::Held;
+use extras::{Extras, Requested};
+use marks::{FUTURE_ENDED, LOCALS, MAIN, Marks, REGISTERED, SERVICE};
+use site::Site;
 use state::{Notify, State};
 
 /// The part of a task that does not depend on its future. See the module.
@@ -62,23 +72,14 @@ pub(crate) struct Header {
     pub(crate) state: State,
     vtable: &'static cell::VTable,
     base: NonNull<Node>,
-    own: AtomicPtr<Node>,
     links: Links<Header>,
-    joins: AtomicU32,
-    /// Has been in a list of `base`; only the holder of `RUNNING` uses it.
-    registered: AtomicBool,
+    id: TaskId,
+    extras: Extras,
+    spawned_at: Site,
+    holds: after::Holds,
     /// In which of the lists of its base it is (`scope::suspended` S1).
     linked: AtomicU8,
-    main: bool,
-    service: bool,
-    id: TaskId,
-    spawned_at: &'static Location<'static>,
-    /// The future has ended, and is gone. For those who look on.
-    future_ended: std::sync::atomic::AtomicBool,
-    /// See `local` V3.
-    locals: std::cell::UnsafeCell<Locals>,
-    join_waker: std::cell::UnsafeCell<Option<std::task::Waker>>,
-    after: after::After,
+    marks: Marks,
 }
 
 /// Identifies a task of this process; never used twice.
@@ -113,14 +114,10 @@ unsafe impl Linked for Header {
     }
 }
 
-// SAFETY: the header is shared by design: `links` are under the lock of a list (T3), `join_waker` follows rule 3 of `state`,
-// `locals` V3 of `local`, `base` T2.
+// SAFETY: the header is shared by design: `links` are under the lock of a list (T3), `extras` follow E1 to E4, `base` T2.
 unsafe impl Send for Header {}
 // SAFETY: as above.
 unsafe impl Sync for Header {}
-
-/// Lowest bit of `own`: a boxed `CancelReason` instead of a node.
-const REQUEST: usize = 1;
 
 impl Header {
     #[inline]
@@ -143,25 +140,25 @@ impl Header {
 
     #[inline]
     pub(crate) fn is_main(&self) -> bool {
-        self.main
+        self.marks.has(MAIN)
     }
 
     /// The node in which it counts as an ordinary child; null for a service.
     #[inline]
     pub(crate) fn counts_in(&self) -> *const Node {
-        if self.service { ptr::null() } else { self.base.as_ptr() }
+        if self.is_service() { ptr::null() } else { self.base.as_ptr() }
     }
 
     /// Whether it counts in its nursery as a service.
     #[inline]
     pub(crate) fn is_service(&self) -> bool {
-        self.service
+        self.marks.has(SERVICE)
     }
 
     /// Whether it has not waited for anything yet. Called by the holder of `RUNNING`.
     #[inline]
     pub(crate) fn is_newborn(&self) -> bool {
-        !self.main && !self.registered.load(Relaxed)
+        !self.marks.has(MAIN | REGISTERED)
     }
 
     pub(crate) fn id(&self) -> TaskId {
@@ -169,19 +166,28 @@ impl Header {
     }
 
     pub(crate) fn spawned_at(&self) -> &'static Location<'static> {
-        self.spawned_at
+        self.spawned_at.get()
     }
 
     /// What is bound to locals for this task. Called by the holder of `RUNNING`, as is `take_locals`.
     #[inline]
     pub(crate) fn locals(&self) -> *const Bindings {
+        if !self.marks.has(LOCALS) {
+            return ptr::null();
+        }
         // SAFETY: `local` V3.
-        unsafe { &*self.locals.get() }.as_ptr()
+        unsafe { &*self.locals_slot() }.as_ptr()
     }
 
     fn take_locals(&self) -> Locals {
         // SAFETY: `local` V3.
-        std::mem::take(unsafe { &mut *self.locals.get() })
+        std::mem::take(unsafe { &mut *self.locals_slot() })
+    }
+
+    /// Where they lie. They have been put there (`LOCALS`).
+    fn locals_slot(&self) -> *mut Locals {
+        // SAFETY: the cell of a task with locals has them there, in one allocation with this header.
+        unsafe { ptr::from_ref(self).cast_mut().byte_add(self.vtable.locals_at).cast() }
     }
 
     /// The name that the task was given. Called by the holder of `RUNNING`.
@@ -198,7 +204,7 @@ impl Header {
 
     /// For those who look on.
     pub(crate) fn state(&self) -> TaskState {
-        if self.future_ended.load(std::sync::atomic::Ordering::Relaxed) {
+        if self.marks.has(FUTURE_ENDED) {
             return TaskState::FutureEnded;
         }
         match (self.state.is_running(), self.state.is_notified()) {
@@ -249,18 +255,13 @@ impl Header {
     /// The task's own node, if it has one.
     #[inline]
     fn own_node(&self) -> Option<&Node> {
-        let own = self.own.load(Acquire);
-        if own.addr() & REQUEST != 0 {
-            return None;
-        }
-        // SAFETY: T6: a node stays there until the task is freed.
-        unsafe { own.as_ref() }
+        self.extras.node()
     }
 
     /// The task's own node. Called by the holder of `RUNNING`.
     pub(crate) fn own_node_or_make(&self) -> Arc<Node> {
         let own = self.own_or_make();
-        // SAFETY: T6: the node lives in an `Arc` of which `own` holds a reference.
+        // SAFETY: T6: the node lives in an `Arc` of which the task holds a reference.
         unsafe {
             Arc::increment_strong_count(own);
             Arc::from_raw(own)
@@ -269,11 +270,10 @@ impl Header {
 
     /// The same, without a reference. It stays until the task is freed.
     pub(crate) fn own_or_make(&self) -> *const Node {
-        let own = self.own.load(Acquire);
-        if !own.is_null() && own.addr() & REQUEST == 0 {
-            return own;
+        match self.own_node() {
+            Some(own) => own,
+            None => self.adopt_node(Node::unattached(flag::TASK_ROOT)),
         }
-        self.adopt_node(Node::unattached(flag::TASK_ROOT))
     }
 
     /// Makes `node`, which hangs nowhere yet, the task's own. Called by the holder of `RUNNING`, when the task has none.
@@ -294,12 +294,10 @@ impl Header {
             task_id: self.id,
             operation: "task",
         });
-        let own = Arc::into_raw(node).cast_mut();
-        let request = self.own.swap(own, AcqRel);
-        // SAFETY: T6: it stays there, in an `Arc` whose reference this does not give up.
-        let node = ManuallyDrop::new(unsafe { Arc::from_raw(own) });
-        if !request.is_null() {
-            node.cancel(take_request(request));
+        let own = Arc::as_ptr(&node);
+        if let Some(reason) = self.extras.put_node(node) {
+            // SAFETY: T6: it stays there, in an `Arc` whose reference this does not give up.
+            ManuallyDrop::new(unsafe { Arc::from_raw(own) }).cancel(reason);
         }
         // SAFETY: T6.
         unsafe { &*own }
@@ -308,28 +306,15 @@ impl Header {
     /// Whether somebody has asked to cancel this task before it had a node.
     #[inline]
     pub(crate) fn has_request(&self) -> bool {
-        self.own.load(Relaxed).addr() & REQUEST != 0
+        self.extras.has_request()
     }
 
     /// Cancels this task alone. The caller holds a reference.
     pub(crate) fn cancel(&self, reason: CancelReason) {
-        if let Some(node) = self.own_node() {
-            // SAFETY: T6: the node lives in an `Arc` of which `own` holds a reference.
-            let node = unsafe {
-                Arc::increment_strong_count(node);
-                Arc::from_raw(node)
-            };
-            return node.cancel(reason);
-        }
-        let request = Box::into_raw(Box::new(reason)).cast::<Node>().map_addr(|address| address | REQUEST);
-        match self.own.compare_exchange(ptr::null_mut(), request, AcqRel, Acquire) {
-            Ok(_) => self.wake(),
-            Err(now) => {
-                let reason = take_request(request);
-                if now.addr() & REQUEST == 0 {
-                    self.cancel(reason);
-                }
-            }
+        match self.extras.ask(reason) {
+            Requested::Noted => self.wake(),
+            Requested::Before => {}
+            Requested::HasNode(reason) => self.own_node_or_make().cancel(reason),
         }
     }
 
@@ -344,15 +329,8 @@ impl Header {
 
     /// One token more. The caller is being polled as this task, or holds a token.
     pub(crate) fn add_token(&self) {
-        // Relaxed: the caller's own token or poll keeps the task from ending.
-        self.joins.fetch_add(1, Relaxed);
+        self.state.add_token();
     }
-}
-
-fn take_request(request: *mut Node) -> CancelReason {
-    let request = request.map_addr(|address| address & !REQUEST).cast::<CancelReason>();
-    // SAFETY: T6: made by `Box::into_raw` in `cancel`; the caller has just taken it out of `own`, or never put it there.
-    *unsafe { Box::from_raw(request) }
 }
 
 /// Gives one token back; the last one ends the task (T5).
@@ -363,25 +341,11 @@ fn take_request(request: *mut Node) -> CancelReason {
 pub(crate) unsafe fn leave(task: NonNull<Header>) {
     // SAFETY: passed on; with the last token gone the future has ended and `RUNNING` is ours.
     unsafe {
-        if give_back(task) {
+        // With a token out, the task has not ended (T5), so it is alive (T1).
+        if task.as_ref().state.give_token_back() {
             cell::end(task);
         }
     }
-}
-
-/// Gives one token back; true for the last: the caller ends the task.
-///
-/// # Safety
-///
-/// The caller owns a token of the task.
-#[inline]
-#[must_use]
-unsafe fn give_back(task: NonNull<Header>) -> bool {
-    // SAFETY: with a token out, the task has not ended (T5), so it is alive (T1).
-    let header = unsafe { task.as_ref() };
-    // Acquire: as below. If the caller's is the only one, nobody can make others (T5), and nobody will ask for the count again.
-    // Release and acquire: the one who ends the task sees what all the others have done.
-    header.joins.load(Acquire) == 1 || header.joins.fetch_sub(1, AcqRel) == 1
 }
 
 /// A task that was woken and is to be queued; the right to do so, and the duty.
@@ -429,7 +393,7 @@ fn register(header: &Header) -> bool {
     if base.is_effective() {
         return false;
     }
-    header.registered.store(true, Relaxed);
+    header.marks.set(REGISTERED);
     header.linked.store(locked.number(), Relaxed);
     // SAFETY: the task is alive, in no list, and leaves this one before it ends (`unregister`).
     unsafe { locked.list().push_back(NonNull::from(header)) };
@@ -437,7 +401,7 @@ fn register(header: &Header) -> bool {
 }
 
 fn unregister(header: &Header) {
-    if !header.registered.load(Relaxed) {
+    if !header.marks.has(REGISTERED) {
         return;
     }
     // Acquire pairs with the release in `wake_and_unlink`.

@@ -1,4 +1,4 @@
-//! The state word of a task: who may run it, who may read its output, who keeps it in memory.
+//! The state word of a task: who may run it, who may read its output, who keeps it in memory, what it waits for to end.
 //!
 //! ```text
 //!              start_running                      complete
@@ -16,7 +16,8 @@
 //! | `COMPLETE` | once | never | the task has ended and its output is stored; excludes `RUNNING` |
 //! | `HANDLE` | at spawn | when the `Task` handle is dropped before the end | somebody may still ask for the output |
 //! | `JOIN_WAKER` | by the handle after it has stored a waker | by the handle before it replaces the waker | the waker slot may be read by the one who completes the task |
-//! | the rest | | | number of references |
+//! | 30 bits | | | number of references |
+//! | 29 bits | | | number of tokens, but for one (`task` T5) |
 //!
 //! Rules:
 //! 1. Only the holder of `RUNNING` touches the future. After its end the right stays set until `complete`, wherever that is called.
@@ -29,22 +30,27 @@
 //!    reach the task until he lets somebody, unless the task stands in a list (`task` T3). Then he needs no read-modify-write.
 //! 6. A task that wakes itself while it is polled need not say so to others, who could only say it again: it is noted on the thread
 //!    (`context`), and comes into the word with the end of the poll. So until then the holder of `RUNNING` asks for both.
+//! 7. A task with tokens out has not ended, so it has its own reference: where only the last reference matters, the tokens need not be masked out. Nor is it alone: who has
+//!    a token may give it back at any time.
 #![allow(unreachable_pub)] // The loom models use it.
 
-use crate::primitives::atomic::AtomicUsize;
+use crate::primitives::atomic::AtomicU64;
 use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
-const RUNNING: usize = 1;
-const NOTIFIED: usize = 1 << 1;
-const COMPLETE: usize = 1 << 2;
-const HANDLE: usize = 1 << 3;
-const JOIN_WAKER: usize = 1 << 4;
-const REFERENCE: usize = 1 << 5;
-/// Where a count of references has plainly run away: abort rather than wrap.
-const TOO_MANY: usize = usize::MAX / 2;
+const RUNNING: u64 = 1;
+const NOTIFIED: u64 = 1 << 1;
+const COMPLETE: u64 = 1 << 2;
+const HANDLE: u64 = 1 << 3;
+const JOIN_WAKER: u64 = 1 << 4;
+const REFERENCE: u64 = 1 << 5;
+const TOKEN: u64 = 1 << 35;
+/// The highest bits of the two counts. One that has come so far (half a billion references, a quarter of that in tokens, each of which stands for an allocation) has plainly run away:
+/// abort rather than wrap.
+const TOO_MANY_REFERENCES: u64 = TOKEN >> 1;
+const TOO_MANY_TOKENS: u64 = 1 << 63;
 
 /// See the module.
-pub struct State(AtomicUsize);
+pub struct State(AtomicU64);
 
 /// What `notify` leaves to its caller.
 #[must_use]
@@ -113,7 +119,7 @@ pub enum HandleStep {
 impl State {
     /// A task that is about to be queued for the first time, referenced by itself and by its handle.
     pub fn new() -> Self {
-        Self(AtomicUsize::new(NOTIFIED | HANDLE | (2 * REFERENCE)))
+        Self(AtomicU64::new(NOTIFIED | HANDLE | (2 * REFERENCE)))
     }
 
     /// Begins a poll of a task taken from a queue. `listed`: it can be found without a reference.
@@ -273,7 +279,7 @@ impl State {
         self.0.load(Relaxed) & HANDLE != 0
     }
 
-    fn unless_complete(&self, change: impl Fn(usize) -> usize) -> HandleStep {
+    fn unless_complete(&self, change: impl Fn(u64) -> u64) -> HandleStep {
         let mut state = self.0.load(Relaxed);
         loop {
             if state & COMPLETE != 0 {
@@ -291,9 +297,33 @@ impl State {
     /// One more reference; the caller has one already, or a task that cannot end under it.
     pub fn add_reference(&self) {
         // Relaxed: a reference is made from another, which orders it already.
-        if self.0.fetch_add(REFERENCE, Relaxed) > TOO_MANY {
+        if self.0.fetch_add(REFERENCE, Relaxed) & TOO_MANY_REFERENCES != 0 {
             std::process::abort();
         }
+    }
+
+    /// One token more. The caller is being polled as this task, or holds a token.
+    pub fn add_token(&self) {
+        // Relaxed: the caller's own token or poll keeps the task from ending.
+        if self.0.fetch_add(TOKEN, Relaxed) & TOO_MANY_TOKENS != 0 {
+            std::process::abort();
+        }
+    }
+
+    /// Gives one token back; true for the last: the caller ends the task.
+    #[inline]
+    #[must_use]
+    pub fn give_token_back(&self) -> bool {
+        // Acquire, as below. If the caller's is the only one, nobody can make others (`task` T5), and nobody will ask for the count again.
+        let mut state = self.0.load(Acquire);
+        while state >= TOKEN {
+            // Release and acquire: the one who ends the task sees what all the others have done. (The stores of rule 5 do not come between: there is no token then, and what was done before was acquired.)
+            match self.0.compare_exchange_weak(state, state - TOKEN, AcqRel, Acquire) {
+                Ok(_) => return false,
+                Err(now) => state = now,
+            }
+        }
+        true
     }
 
     /// One reference less; true for the last, whose owner frees the task.
@@ -352,6 +382,22 @@ mod tests {
         assert_eq!(state.complete(), Completed { has_handle: false, has_waker: false });
         assert!(!state.drop_reference());
         assert_eq!(state.notify_and_drop(), LastNotify::Free);
+    }
+
+    #[test]
+    fn the_last_token_ends_the_task_and_none_of_them_is_taken_for_a_reference() {
+        let state = State::new();
+        state.start_running(false);
+        assert_eq!(state.drop_handle(), HandleGoes::Entirely);
+        (0..2).for_each(|_| state.add_token());
+        assert!(!state.is_alone(), "others may give tokens back");
+        assert!(!state.give_token_back());
+        assert_eq!(state.stop_running(false, true), Stopped::Again);
+        state.start_running(false);
+        assert!(!state.give_token_back());
+        assert!(state.is_alone());
+        assert!(state.give_token_back());
+        assert!(state.is_alone() && state.drop_reference());
     }
 
     #[test]

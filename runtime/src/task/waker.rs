@@ -3,7 +3,7 @@
 
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use super::state::LastNotify;
@@ -17,17 +17,111 @@ static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, dr
 pub(crate) fn waker(header: &Header) -> Waker {
     header.state.add_reference();
     // SAFETY: the functions of `VTABLE` keep the contract of `RawWaker`; the reference is the one just added.
-    unsafe { Waker::new(std::ptr::from_ref(header).cast(), &VTABLE) }
+    unsafe { Waker::new(ptr::from_ref(header).cast(), &VTABLE) }
 }
 
 /// Whether `waker` is one of that task.
 pub(crate) fn is_of(waker: &Waker, header: &Header) -> bool {
-    std::ptr::eq(waker.data().cast(), header) && is_any(waker)
+    ptr::eq(waker.data().cast(), header) && is_any(waker)
 }
 
 /// Whether `waker` is one of a task.
 pub(crate) fn is_any(waker: &Waker) -> bool {
-    std::ptr::eq(waker.vtable(), &VTABLE)
+    ptr::eq(waker.vtable(), &VTABLE)
+}
+
+/// A waker in one word, for places of which there are many. That of a task is the pointer to its header; any other lies in a box, and has a bit set. The two bits below are
+/// clear, and for others to use.
+pub(super) struct OneWord(NonNull<()>);
+
+const BOXED: usize = 4;
+
+/// With so few bits in its address as `BOXED` asks for.
+#[repr(align(8))]
+struct Boxed(Waker);
+
+const _: () = assert!(align_of::<Header>() >= 8);
+
+// SAFETY: it is a waker.
+unsafe impl Send for OneWord {}
+// SAFETY: as above.
+unsafe impl Sync for OneWord {}
+
+impl OneWord {
+    /// A clone of `waker`.
+    #[inline]
+    pub(super) fn of(waker: &Waker) -> Self {
+        if is_any(waker) {
+            // SAFETY: the waker keeps its header alive.
+            unsafe {
+                let header = &*waker.data().cast::<Header>();
+                header.state.add_reference();
+                Self(NonNull::from(header).cast())
+            }
+        } else {
+            Self::boxed(waker.clone())
+        }
+    }
+
+    #[cold]
+    fn boxed(waker: Waker) -> Self {
+        let boxed = Box::into_raw(Box::new(Boxed(waker))).cast::<()>();
+        // SAFETY: a box is not null.
+        Self(unsafe { NonNull::new_unchecked(boxed.map_addr(|address| address | BOXED)) })
+    }
+
+    pub(super) fn into_raw(self) -> NonNull<()> {
+        ManuallyDrop::new(self).0
+    }
+
+    /// # Safety
+    ///
+    /// `raw` came from `into_raw`. What is made of it is dropped once.
+    pub(super) unsafe fn from_raw(raw: NonNull<()>) -> Self {
+        Self(raw)
+    }
+
+    /// The task, or else the waker in the box.
+    #[inline]
+    fn get(&self) -> Result<NonNull<Header>, *mut Boxed> {
+        match self.0.addr().get() & BOXED {
+            0 => Ok(self.0.cast()),
+            _ => Err(self.0.as_ptr().map_addr(|address| address & !BOXED).cast()),
+        }
+    }
+
+    /// Whether both wake the same.
+    #[inline]
+    pub(super) fn will_wake(&self, waker: &Waker) -> bool {
+        match self.get() {
+            Ok(task) => ptr::eq(task.as_ptr(), waker.data().cast()) && is_any(waker),
+            // SAFETY: made in `boxed`, and ours.
+            Err(boxed) => unsafe { &*boxed }.0.will_wake(waker),
+        }
+    }
+
+    #[inline]
+    pub(super) fn wake_by_ref(&self) {
+        // SAFETY: the reference is ours; the box is as in `will_wake`.
+        unsafe {
+            match self.get() {
+                Ok(task) => wake_by_ref(task.as_ptr().cast_const().cast()),
+                Err(boxed) => (*boxed).0.wake_by_ref(),
+            }
+        }
+    }
+}
+
+impl Drop for OneWord {
+    fn drop(&mut self) {
+        // SAFETY: the reference, or the box, is ours, and given up once.
+        unsafe {
+            match self.get() {
+                Ok(task) => cell::drop_reference(task),
+                Err(boxed) => drop(Box::from_raw(boxed)),
+            }
+        }
+    }
 }
 
 /// A waker for the duration of a poll, which owns none.
@@ -38,7 +132,7 @@ pub(crate) struct WakerRef<'a> {
 
 pub(crate) fn waker_ref(header: &Header) -> WakerRef<'_> {
     // SAFETY: as in `waker`; never dropped, so it needs no reference of its own while the header is borrowed.
-    let waker = unsafe { Waker::new(std::ptr::from_ref(header).cast(), &VTABLE) };
+    let waker = unsafe { Waker::new(ptr::from_ref(header).cast(), &VTABLE) };
     WakerRef { waker: ManuallyDrop::new(waker), _header: std::marker::PhantomData }
 }
 
