@@ -21,7 +21,9 @@ use crate::scope::guard::Settled;
 pub use crate::scope::live::{Left, Live};
 use crate::scope::node::{Place, flag};
 use crate::scope::{self, CancelReason, CancelSource};
+use crate::task::extras::{self, Requested};
 pub use crate::task::state::{Completed, HandleGoes, HandleStep, LastNotify, Notify, State, Stopped};
+use crate::task::waker::OneWord;
 use crate::time::{self, Fire, Time};
 pub use crate::token::{Mailbox, Posted};
 
@@ -224,6 +226,76 @@ impl Drop for Handle {
     fn drop(&mut self) {
         // SAFETY: once, and nobody uses it after that.
         unsafe { ManuallyDrop::take(&mut self.0) }.hand_back();
+    }
+}
+
+/// What a task has besides its future. The model is the task, its handle, and those who cancel it; the wakers are none of tasks, and so lie in boxes.
+pub struct Extras(extras::Extras);
+
+impl Extras {
+    /// Nothing.
+    pub fn none() -> Self {
+        Self(extras::Extras::none())
+    }
+
+    /// The task gets a node of its own, which is cancelled if somebody has asked for that. Once, by the holder of `RUNNING`.
+    pub fn adopt(&self, node: &Node) {
+        if let Some(reason) = self.0.put_node(Arc::clone(&node.0)) {
+            node.0.cancel(reason);
+        }
+    }
+
+    /// Cancels the task: its node, or else the next poll finds the request. Whether the task is to be woken for that.
+    pub fn cancel(&self) -> bool {
+        match self.0.ask(CancelReason::of(CancelSource::Explicit)) {
+            Requested::Noted => true,
+            Requested::Before => false,
+            Requested::HasNode(reason) => {
+                let own = self.0.node().expect("as was said");
+                // SAFETY: it lives in an `Arc`, of which this has a reference for as long as it is there.
+                ManuallyDrop::new(unsafe { Arc::from_raw(own) }).cancel(reason);
+                false
+            }
+        }
+    }
+
+    /// Whether somebody has asked, and the task has no node.
+    pub fn has_request(&self) -> bool {
+        self.0.has_request()
+    }
+
+    /// The handle waits with this waker from now on, by the rules of `State`, as for the two that follow.
+    pub fn put_waker(&self, waker: &Waker) {
+        if !self.0.has_waker(waker) {
+            self.0.put_waker(OneWord::of(waker));
+        }
+    }
+
+    /// The handle goes.
+    pub fn take_waker(&self) {
+        drop(self.0.take_waker());
+    }
+
+    /// The completer wakes the handle.
+    pub fn wake_waker(&self) {
+        self.0.wake_waker();
+    }
+
+    /// Makes the place for what is told after a turn, as who arms it does.
+    pub fn arm(&self) {
+        let _ = self.0.after_or_make();
+    }
+
+    /// Whether there is that place.
+    pub fn is_armed(&self) -> bool {
+        self.0.after().is_some()
+    }
+}
+
+impl Drop for Extras {
+    fn drop(&mut self) {
+        // SAFETY: nobody else has it; once.
+        unsafe { self.0.drop_all() };
     }
 }
 

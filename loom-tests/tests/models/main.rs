@@ -4,6 +4,7 @@
 
 mod after;
 mod cancel;
+mod extras;
 mod idle;
 mod limiter;
 mod nursery;

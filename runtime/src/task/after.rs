@@ -101,7 +101,7 @@ impl TaskRef {
 }
 
 /// Among the extras of a task: what is armed.
-pub(super) struct After {
+pub(crate) struct After {
     list: AtomicPtr<List>,
 }
 

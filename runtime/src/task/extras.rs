@@ -93,7 +93,7 @@ unsafe fn waker_in(word: *mut ()) -> OneWord {
 }
 
 impl Extras {
-    pub(super) fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Self(AtomicPtr::new(ptr::null_mut()))
     }
 
@@ -128,7 +128,7 @@ impl Extras {
 
     /// The task's own node, if it has one.
     #[inline]
-    pub(super) fn node(&self) -> Option<&Node> {
+    pub(crate) fn node(&self) -> Option<&Node> {
         let own = self.own();
         if kind(own) != NODE {
             return None;
@@ -139,13 +139,13 @@ impl Extras {
 
     /// Whether somebody has asked to cancel this task before it had a node.
     #[inline]
-    pub(super) fn has_request(&self) -> bool {
+    pub(crate) fn has_request(&self) -> bool {
         // Nearly always the word says so at once: a node, a waker and nothing have the lowest bit clear.
         self.word().addr() & REQUEST != 0 && kind(self.own()) == REQUEST
     }
 
     /// Puts the task's own node, and gives the request that was there. The caller holds `RUNNING` (E3).
-    pub(super) fn put_node(&self, node: Arc<Node>) -> Option<CancelReason> {
+    pub(crate) fn put_node(&self, node: Arc<Node>) -> Option<CancelReason> {
         let node = Arc::into_raw(node).cast_mut().cast::<()>();
         let before = loop {
             let word = self.word();
@@ -165,7 +165,7 @@ impl Extras {
     }
 
     /// Asks for a cancel, unless there is a node to do it with.
-    pub(super) fn ask(&self, reason: CancelReason) -> Requested {
+    pub(crate) fn ask(&self, reason: CancelReason) -> Requested {
         let request = request(reason);
         loop {
             let word = self.word();
@@ -195,11 +195,11 @@ impl Extras {
 
     /// What is told at the end of a turn, if there is a place for it.
     #[inline]
-    pub(super) fn after(&self) -> Option<&After> {
+    pub(crate) fn after(&self) -> Option<&After> {
         self.several().map(|several| &several.after)
     }
 
-    pub(super) fn after_or_make(&self) -> &After {
+    pub(crate) fn after_or_make(&self) -> &After {
         loop {
             match self.after() {
                 Some(after) => return after,
@@ -210,12 +210,12 @@ impl Extras {
 
     /// Whether the handle's waker is as good as `waker`. Called by the handle, which has put one.
     #[inline]
-    pub(super) fn has_waker(&self, waker: &Waker) -> bool {
+    pub(crate) fn has_waker(&self, waker: &Waker) -> bool {
         self.with_waker(|ours| ours.will_wake(waker)).unwrap_or(false)
     }
 
     /// Wakes the handle's waker. Called by the completer, if rule 3 of `state` lets him.
-    pub(super) fn wake_waker(&self) {
+    pub(crate) fn wake_waker(&self) {
         self.with_waker(OneWord::wake_by_ref);
     }
 
@@ -233,7 +233,7 @@ impl Extras {
     }
 
     /// Puts the handle's waker, in place of the one that was there. The handle may write, by rule 3 of `state`.
-    pub(super) fn put_waker(&self, waker: OneWord) {
+    pub(crate) fn put_waker(&self, waker: OneWord) {
         let new = tagged(waker.into_raw().as_ptr(), WAKER);
         loop {
             let word = self.word();
@@ -255,7 +255,7 @@ impl Extras {
     }
 
     /// Takes it out again. As for `put_waker`.
-    pub(super) fn take_waker(&self) -> Option<OneWord> {
+    pub(crate) fn take_waker(&self) -> Option<OneWord> {
         loop {
             let word = self.word();
             match kind(word) {
@@ -291,7 +291,7 @@ impl Extras {
     ///
     /// Once, and nothing is called after it.
     #[inline]
-    pub(super) unsafe fn drop_all(&self) {
+    pub(crate) unsafe fn drop_all(&self) {
         let word = self.word();
         if !word.is_null() {
             // SAFETY: passed on.

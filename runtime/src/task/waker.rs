@@ -32,7 +32,7 @@ pub(crate) fn is_any(waker: &Waker) -> bool {
 
 /// A waker in one word, for places of which there are many. That of a task is the pointer to its header; any other lies in a box, and has a bit set. The two bits below are
 /// clear, and for others to use.
-pub(super) struct OneWord(NonNull<()>);
+pub(crate) struct OneWord(NonNull<()>);
 
 const BOXED: usize = 4;
 
@@ -50,7 +50,7 @@ unsafe impl Sync for OneWord {}
 impl OneWord {
     /// A clone of `waker`.
     #[inline]
-    pub(super) fn of(waker: &Waker) -> Self {
+    pub(crate) fn of(waker: &Waker) -> Self {
         if is_any(waker) {
             // SAFETY: the waker keeps its header alive.
             unsafe {
