@@ -460,7 +460,7 @@ fn leave_tree(header: &Header, own: &Node) -> Option<Box<dyn FnOnce() + Send>> {
         nursery::keep_panic(&base, panic);
         base.cancel_once(|| CancelReason::child(CancelSource::Panicked, header));
     }
-    // SAFETY: T6: the node lives in an `Arc` of which `own` holds a reference.
+    // SAFETY: T6: the node lives in an `Arc` of which the task holds a reference.
     let own = unsafe {
         Arc::increment_strong_count(std::ptr::from_ref(own));
         Arc::from_raw(std::ptr::from_ref(own))

@@ -41,6 +41,9 @@ const WAKER: usize = 2;
 const SEVERAL: usize = 3;
 const KIND: usize = 3;
 
+/// So no address has these bits. (`OneWord` says so of itself.)
+const _: () = assert!(align_of::<Node>() > KIND && align_of::<CancelReason>() > KIND && align_of::<Several>() > KIND);
+
 struct Several {
     /// Null, a node, or a request.
     own: AtomicPtr<()>,
