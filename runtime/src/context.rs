@@ -9,8 +9,10 @@
 #![allow(unsafe_code)]
 
 mod budget;
+mod standing;
 
 pub(crate) use budget::{give_back_unit, has_budget, take_unit, use_up_budget};
+pub(crate) use standing::{Around, Standing};
 
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
@@ -246,6 +248,7 @@ impl Context {
     }
 
     /// Back to where the code around stands; what has no node there may have got one meanwhile.
+    #[inline]
     fn leave(&self, to: Scope) {
         // SAFETY: `scope::unmade` U1: the scope's frame is further up this stack, and holds what it has got.
         let made = unsafe { to.unmade.as_ref().and_then(|unmade| unmade.made()) };
@@ -276,18 +279,6 @@ impl Context {
     }
 }
 
-/// Runs `f` in a scope that has no node. It outlives the call.
-pub(crate) fn with_unmade<R>(scope: &Unmade, f: impl FnOnce() -> R) -> R {
-    let _reset =
-        Reset(CONTEXT.with(|context| Scope { node: context.node.get(), unmade: context.unmade.replace(scope) }));
-    f()
-}
-
-/// The innermost scope around the running code that has no node; null: none.
-pub(crate) fn unmade() -> *const Unmade {
-    CONTEXT.with(|context| context.unmade.get())
-}
-
 /// So often holders without a node have yielded on this thread: what is below a poll is told by a change (`scope::unmade` U2).
 #[inline]
 pub(crate) fn yields() -> u32 {
@@ -311,6 +302,7 @@ pub(crate) fn in_task() -> bool {
 
 /// The task that is being polled.
 #[track_caller]
+#[inline]
 pub(crate) fn task(operation: &str) -> NonNull<Header> {
     NonNull::new(CONTEXT.with(|context| context.task.get()).cast_mut()).unwrap_or_else(|| outside(operation))
 }
@@ -323,10 +315,11 @@ pub(crate) fn with_current<R>(task: NonNull<Header>, f: impl FnOnce(&Header) -> 
 }
 
 /// Whether the task that is being polled has been woken meanwhile, and so will be polled again.
+#[inline]
 pub(crate) fn task_is_due() -> bool {
     CONTEXT.with(|context| {
         // SAFETY: C1.
-        unsafe { context.task.get().as_ref() }.is_some_and(|task| context.woken.get() || task.state.is_notified())
+        unsafe { context.task.get().as_ref() }.is_some_and(|task| context.is_due(task))
     })
 }
 
@@ -350,6 +343,7 @@ pub(crate) fn has_woken_itself() -> bool {
 }
 
 /// Whether the code that is running stands in a cancelled scope.
+#[inline]
 pub(crate) fn is_cancelled() -> bool {
     CONTEXT.with(Context::is_cancelled)
 }
@@ -364,12 +358,8 @@ pub(crate) fn is_below_parent_of(node: &Node) -> bool {
     })
 }
 
-/// Whether the running task has been polled with `cx` by itself, and not through some combinator with wakers of its own.
-pub(crate) fn is_tasks_own(cx: &TaskContext<'_>) -> bool {
-    CONTEXT.with(|context| context.is_tasks_own(cx))
-}
-
 /// Whether it is noted what tasks do.
+#[inline]
 pub(crate) fn tracks() -> bool {
     CONTEXT.with(|context| context.tracks.get())
 }
@@ -524,16 +514,33 @@ impl Context {
         false
     }
 
+    /// Whether `task`, which is being polled, has been woken in that poll.
+    #[inline]
+    fn is_due(&self, task: &Header) -> bool {
+        self.woken.get() || task.state.is_notified()
+    }
+
+    #[inline]
     fn is_tasks_own(&self, cx: &TaskContext<'_>) -> bool {
         ptr::eq(cx.waker().data().cast::<Header>(), self.task.get())
     }
 
     #[inline]
     fn is_cancelled(&self) -> bool {
+        self.node_is_effective() && (self.unmade.get().is_null() || self.is_cancelled_inside())
+    }
+
+    /// There may be a shield among the scopes that have no node.
+    #[cold]
+    fn is_cancelled_inside(&self) -> bool {
+        self.made();
+        self.node_is_effective()
+    }
+
+    #[inline]
+    fn node_is_effective(&self) -> bool {
         // SAFETY: C1.
-        let effective = |node: *const Node| unsafe { node.as_ref() }.is_some_and(Node::is_effective);
-        // There may be a shield among the scopes that have no node.
-        effective(self.node.get()) && (self.unmade.get().is_null() || effective(self.made()))
+        unsafe { self.node.get().as_ref() }.is_some_and(Node::is_effective)
     }
 
     /// Refuses a leaf in a cancelled scope. False if the scope is not cancelled after all.

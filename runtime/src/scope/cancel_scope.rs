@@ -108,12 +108,18 @@ impl CancelScope {
     /// # Panics
     ///
     /// When polled outside a run; and with the panic of `future`.
-    pub async fn run<F: Future>(self, future: F) -> Result<F::Output, Cancelled> {
-        let scoped = match self.node.get() {
+    #[inline]
+    pub fn run<F: Future>(self, future: F) -> impl Future<Output = Result<F::Output, Cancelled>> {
+        let node = self.node.into_inner();
+        let scoped = match &node {
             Some(Unentered(node)) => Scoped::on("CancelScope::run", Arc::clone(node), future),
             None => Scoped::new("CancelScope::run", self.flags, self.deadline, future),
         };
-        scoped.await
+        // The map has it, so it is dropped after the scope.
+        scoped.map(move |outcome| {
+            let _ = &node;
+            outcome
+        })
     }
 }
 

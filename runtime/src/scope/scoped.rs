@@ -1,6 +1,7 @@
 //! The future of a scope: polls its inside, and drops it when the scope is cancelled.
 
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -13,9 +14,10 @@ use super::guard::Settled;
 use super::node::Node;
 use super::node::flag::{ATTACHED, CANCELLED, CAUGHT, CUT_ON_STOP, EFFECTIVE, HOLDER, HOLDING, SHIELD, SUSPECT, WOKEN};
 use super::reason::{CancelReason, CancelSource, Cancelled};
-use super::unmade::with_unmade;
-use crate::context;
+use super::unmade::Unmade;
+use crate::context::{self, Around, Standing};
 use crate::primitives::atomic::Ordering::{Acquire, Relaxed};
+use crate::time;
 
 pin_project! {
     /// See the module.
@@ -25,22 +27,20 @@ pin_project! {
         node: Entered,
         // The node as the waker of a holder's inside: so it is seen whether the holder is still polled (`guard`).
         own_waker: Option<Waker>,
-        // Also where nothing around is cancelled: for whoever polls the scope only if its node was woken.
-        always_own: bool,
-        operation: &'static str,
     }
 }
 
-/// A node that leaves the tree with its future.
-struct Entered {
-    node: Option<Arc<Node>>,
-    /// Of the node that is made if none was given.
-    flags: u32,
-    deadline: Deadline,
-    entered: bool,
-    /// Has been suspended.
-    armed: bool,
+pin_project! {
+    /// See `Scoped::map`.
+    pub(crate) struct Mapped<F, M> {
+        #[pin]
+        scoped: Scoped<F>,
+        map: M,
+    }
 }
+
+/// A node that leaves the tree with its future, or what is there before it is made.
+struct Entered(Unmade);
 
 /// A node that is not attached yet. Dropped so, it is at its end.
 pub(super) struct Unentered(pub(super) Arc<Node>);
@@ -55,68 +55,113 @@ impl Drop for Unentered {
 
 impl<F: Future> Scoped<F> {
     /// A scope whose node is made with `flags`, when it is needed.
+    #[inline]
     pub(crate) fn new(operation: &'static str, flags: u32, deadline: Deadline, inside: F) -> Self {
-        let node = Entered { node: None, flags, deadline, entered: false, armed: false };
-        Self { inside: Some(inside), node, own_waker: None, always_own: false, operation }
+        Self { inside: Some(inside), node: Entered(Unmade::new(operation, flags, deadline)), own_waker: None }
     }
 
     /// A scope on `node`, which is not yet attached.
     pub(crate) fn on(operation: &'static str, node: Arc<Node>, inside: F) -> Self {
-        let node = Entered { node: Some(node), flags: 0, deadline: Deadline::Never, entered: false, armed: false };
-        Self { inside: Some(inside), node, own_waker: None, always_own: true, operation }
+        Self { inside: Some(inside), node: Entered(Unmade::on(operation, node)), own_waker: None }
+    }
+
+    /// The scope, and what becomes of its outcome.
+    #[inline]
+    pub(crate) fn map<R, M: FnMut(Result<F::Output, Cancelled>) -> R>(self, map: M) -> Mapped<F, M> {
+        Mapped { scoped: self, map }
     }
 }
 
 impl Entered {
-    /// Before each poll. Afterwards the scope has a node, or can do without (`unmade`).
-    fn begin(&mut self, operation: &'static str) {
-        let watches = self.flags != 0 || self.deadline != Deadline::Never;
-        if self.entered && (self.node.is_some() || !watches) {
-            return;
+    /// Before each poll. What the inside is polled in if the scope can do without a node (`unmade`); otherwise it has one.
+    fn begin(&mut self) -> Option<Standing<'_>> {
+        let operation = self.0.operation;
+        let entered = mem::replace(&mut self.0.entered, true);
+        if self.0.node().is_some() {
+            if !entered {
+                self.attach();
+            }
+            return None;
         }
-        // `CancelScope::run` takes the scope by value, so it has not been entered before.
-        if let Some(node) = &self.node {
-            self.entered = true;
-            return node.attach(context::place(operation));
-        }
+        let around = Around::look(operation); // Outside of a task it panics.
         // One look at the clock.
-        let now = match self.deadline {
-            Deadline::Never => {
-                context::task(operation); // Outside of one it panics, as the clock does.
-                None
+        let past = match self.0.deadline {
+            Deadline::Never => false,
+            Deadline::At(at) => time::now_for(operation) >= at,
+            Deadline::After(after) => {
+                self.0.deadline = Deadline::After(after).from(time::now_for(operation));
+                after.is_zero()
             }
-            _ => Some(crate::time::now_for(operation)),
         };
-        if let Some(now) = now
-            && !self.entered
-        {
-            self.deadline = self.deadline.from(now);
+        if past || around.tracks || (around.cancelled && self.is_holder()) || self.0.flags & CUT_ON_STOP != 0 {
+            self.make_at_once(past);
+            return None;
         }
-        self.entered = true;
-        let past = now.is_some_and(|now| self.deadline.at().is_some_and(|at| at <= now));
-        let holds = self.is_holder() && context::is_cancelled();
-        if past || holds || self.flags & CUT_ON_STOP != 0 || context::tracks() {
-            let node = self.make(operation);
-            if past {
-                node.cancel(CancelReason::of(CancelSource::Deadline));
-            }
+        Some(Standing::in_scope(&self.0, around))
+    }
+
+    /// `CancelScope::run` takes the scope by value, so it has not been entered before.
+    #[cold]
+    fn attach(&mut self) {
+        let operation = self.0.operation;
+        if let Some(node) = self.0.node() {
+            node.attach(context::place(operation));
+        }
+    }
+
+    #[cold]
+    fn make_at_once(&mut self, past: bool) {
+        let node = self.0.make();
+        if past {
+            node.cancel(CancelReason::of(CancelSource::Deadline));
         }
     }
 
     /// Whether the node that is made would hold while its inside is suspended.
     fn is_holder(&self) -> bool {
-        self.flags & (HOLDER | SHIELD) != 0
+        self.0.flags & (HOLDER | SHIELD) != 0
     }
 
-    fn make(&mut self, operation: &'static str) -> &Arc<Node> {
-        let (flags, deadline) = (self.flags, self.deadline);
-        self.node.get_or_insert_with(|| Node::attached_until(flags, context::place(operation), deadline))
+    /// After a poll of the inside without a node, which is still pending: whether it has only yielded, so that whoever has woken the task meanwhile has it poll us again.
+    fn has_yielded(&mut self, around: Around, cx: &Context<'_>) -> bool {
+        let yielded = self.0.node().is_none() && around.has_yielded(cx);
+        if yielded && self.is_holder() {
+            context::note_yield();
+        }
+        yielded
+    }
+
+    /// After a poll of the inside that has not only yielded. `unmade`: it had no node when that began; `holder`: it had one that holds, and has answered.
+    /// `yields`: those that were counted before. `deliver`: what was completed before a cancel is to be delivered yet.
+    fn suspend(&mut self, unmade: bool, holder: bool, yields: u32, deliver: &mut bool, cx: &Context<'_>) -> Step {
+        // Register first, then look (N3).
+        let node = self.arm(holder, cx);
+        let flags = node.flags.load(Acquire);
+        if unmade && flags & (HOLDER | SHIELD) != 0 && flags & (WOKEN | SUSPECT) != 0 {
+            return Step::Again; // Woken as soon as it was made, while its inside was being polled: it has not answered (`owner` O1).
+        }
+        if flags & HOLDER != 0 {
+            node.hold();
+        } else if flags & (SHIELD | HOLDING) == SHIELD {
+            node.hold_if_shielded();
+        }
+        let held = yields != context::yields(); // U2 of `unmade`.
+        if !is_ours(node) || held || node.settle(context::task_is_due(), cx) == Settled::Held {
+            return Step::Wait;
+        }
+        // Cancelled during this poll, as something was woken: what was completed before the cancel is delivered first.
+        if mem::take(deliver) && context::task_is_due() {
+            return Step::Again;
+        }
+        let reason = node.reason();
+        node.set(CAUGHT);
+        Step::Cut(Cancelled { reason })
     }
 
     /// The scope stays suspended: from here on its deadline must be able to wake it, wherever it is polled. `answered`: it has stored its waker.
-    fn suspend(&mut self, operation: &'static str, answered: bool, cx: &Context<'_>) -> &Arc<Node> {
-        let armed = std::mem::replace(&mut self.armed, true);
-        let node = self.make(operation);
+    fn arm(&mut self, answered: bool, cx: &Context<'_>) -> &Arc<Node> {
+        let armed = mem::replace(&mut self.0.armed, true);
+        let node = self.0.make();
         match (armed, answered) {
             (false, _) => node.arm(cx.waker()),
             (true, false) => node.set_owner(cx.waker()),
@@ -129,10 +174,15 @@ impl Entered {
         node
     }
 
+    #[inline]
     fn leave(&mut self) {
-        if let Some(node) = self.node.take()
-            && self.entered
-        {
+        if let Some(node) = self.0.take_node() {
+            self.end(&node);
+        }
+    }
+
+    fn end(&self, node: &Arc<Node>) {
+        if self.0.entered {
             node.detach();
             node.let_go();
         }
@@ -140,85 +190,108 @@ impl Entered {
 }
 
 impl Drop for Entered {
+    #[inline]
     fn drop(&mut self) {
         self.leave();
     }
 }
 
+/// What a scope is to do whose inside is suspended.
+enum Step {
+    Wait,
+    /// Poll it once more.
+    Again,
+    Cut(Cancelled),
+}
+
 impl<F: Future> Future for Scoped<F> {
     type Output = Result<F::Output, Cancelled>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        let operation = *this.operation;
-        this.node.begin(operation);
-        let mut deliver = !this.node.node.as_ref().map_or_else(context::is_cancelled, |node| node.is_effective());
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.as_mut().project();
+        let Some(inside) = this.inside.as_pin_mut() else { ended() };
+        let Some(standing) = this.node.begin() else { return self.poll_made(None, cx) };
+        let polled = inside.poll(cx);
+        let around = standing.around;
+        drop(standing);
+        match polled {
+            Poll::Ready(output) => Poll::Ready(Ok(self.end(output))),
+            Poll::Pending if this.node.has_yielded(around, cx) => Poll::Pending,
+            Poll::Pending => self.poll_made(Some(around), cx),
+        }
+    }
+}
+
+impl<F: Future, R, M: FnMut(Result<F::Output, Cancelled>) -> R> Future for Mapped<F, M> {
+    type Output = R;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R> {
+        let this = self.project();
+        this.scoped.poll(cx).map(this.map)
+    }
+}
+
+impl<F: Future> Scoped<F> {
+    /// The poll of a scope that has a node; or what comes after the poll of the inside, if it had none when that began and found `unmade` around itself.
+    fn poll_made(
+        mut self: Pin<&mut Self>,
+        mut unmade: Option<Around>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<F::Output, Cancelled>> {
+        let mut this = self.as_mut().project();
+        let always_own = this.node.0.always_own;
+        let mut deliver = match (unmade, this.node.0.node()) {
+            (Some(around), _) => !around.cancelled,
+            (None, node) => node.is_some_and(|node| !node.is_effective()),
+        };
         loop {
-            let inside = this.inside.as_mut().as_pin_mut().expect("a scope is not polled after its end");
-            let mut holder = false;
-            let unmade = this.node.node.is_none();
-            let yields = context::yields();
-            let polled = if let Some(node) = &this.node.node {
+            let (mut holder, mut yields) = (false, 0);
+            if let Some(around) = unmade {
+                yields = around.yields;
+            } else if let Some(node) = this.node.0.node() {
+                yields = context::yields();
+                let inside = this.inside.as_mut().as_pin_mut().expect("a scope is not polled after its end");
                 holder = node.flags.load(Acquire) & (HOLDER | SHIELD) != 0;
                 if holder {
                     node.answer(cx.waker());
-                    if this.own_waker.is_none() && (*this.always_own || context::is_cancelled()) {
+                    if this.own_waker.is_none() && (always_own || context::is_cancelled()) {
                         *this.own_waker = Some(Waker::from(Arc::clone(node)));
                     }
                 }
-                context::with_node(node, || match this.own_waker {
+                let polled = context::with_node(node, || match this.own_waker {
                     Some(waker) => inside.poll(&mut Context::from_waker(waker)),
                     None => inside.poll(cx),
-                })
-            } else {
-                let due = context::task_is_due();
-                let Entered { node, flags, deadline, .. } = &mut *this.node;
-                let polled = with_unmade(operation, *flags, *deadline, node, || inside.poll(cx));
-                // It has only yielded: whoever woke the task meanwhile has it poll us again.
-                if polled.is_pending()
-                    && this.node.node.is_none()
-                    && !due
-                    && context::task_is_due()
-                    && context::is_tasks_own(cx)
-                {
-                    if this.node.is_holder() {
-                        context::note_yield();
-                    }
-                    return Poll::Pending;
+                });
+                if let Poll::Ready(output) = polled {
+                    return Poll::Ready(Ok(self.end(output)));
                 }
-                polled
-            };
-            if let Poll::Ready(output) = polled {
-                this.inside.set(None);
-                this.node.leave();
-                return Poll::Ready(Ok(output));
             }
-            // Register first, then look (N3).
-            let node = this.node.suspend(operation, holder, cx);
-            let flags = node.flags.load(Acquire);
-            if unmade && flags & (HOLDER | SHIELD) != 0 && flags & (WOKEN | SUSPECT) != 0 {
-                continue; // Woken as soon as it was made, while its inside was being polled: it has not answered (`owner` O1).
+            match this.node.suspend(unmade.take().is_some(), holder, yields, &mut deliver, cx) {
+                Step::Wait => return Poll::Pending,
+                Step::Again => {}
+                Step::Cut(cancelled) => {
+                    this.inside.set(None);
+                    this.node.leave();
+                    return Poll::Ready(Err(cancelled));
+                }
             }
-            if flags & HOLDER != 0 {
-                node.hold();
-            } else if flags & (SHIELD | HOLDING) == SHIELD {
-                node.hold_if_shielded();
-            }
-            let held = yields != context::yields(); // U2 of `unmade`.
-            if !is_ours(node) || held || node.settle(context::task_is_due(), cx) == Settled::Held {
-                return Poll::Pending;
-            }
-            // Cancelled during this poll, as something was woken: what was completed before the cancel is delivered first.
-            if std::mem::take(&mut deliver) && context::task_is_due() {
-                continue;
-            }
-            let reason = node.reason();
-            node.set(CAUGHT);
-            this.inside.set(None);
-            this.node.leave();
-            return Poll::Ready(Err(Cancelled { reason }));
         }
     }
+
+    /// The inside has given `output`, and the scope is at its end.
+    #[inline]
+    fn end<R>(self: Pin<&mut Self>, output: R) -> R {
+        let mut this = self.project();
+        this.inside.set(None);
+        this.node.leave();
+        output
+    }
+}
+
+#[cold]
+fn ended() -> ! {
+    panic!("a scope is not polled after its end")
 }
 
 /// Whether this suspended scope is the one to drop its inside: a holder sees to that for itself, of other scopes the outermost that is cancelled.

@@ -1,4 +1,6 @@
 //! Time-outs: a scope with a deadline, and what becomes of it.
+//!
+//! None is an `async fn`: that would keep a place for its argument beside the one that the scope has for its inside.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -26,8 +28,9 @@ use super::scoped::Scoped;
 /// assert_eq!(run(move_on_after(Duration::from_millis(1), async { 7 })), Some(7));
 /// assert_eq!(run(move_on_after(Duration::from_millis(1), sleep_forever())), None);
 /// ```
-pub async fn move_on_after<F: Future>(after: Duration, future: F) -> Option<F::Output> {
-    Scoped::new("move_on_after", 0, Deadline::After(after), future).await.ok()
+#[inline]
+pub fn move_on_after<F: Future>(after: Duration, future: F) -> impl Future<Output = Option<F::Output>> {
+    Scoped::new("move_on_after", 0, Deadline::After(after), future).map(Result::ok)
 }
 
 /// As [`move_on_after`], until the moment `at` of the run's clock.
@@ -35,8 +38,9 @@ pub async fn move_on_after<F: Future>(after: Duration, future: F) -> Option<F::O
 /// # Panics
 ///
 /// As [`move_on_after`].
-pub async fn move_on_at<F: Future>(at: Instant, future: F) -> Option<F::Output> {
-    Scoped::new("move_on_at", 0, Deadline::At(at), future).await.ok()
+#[inline]
+pub fn move_on_at<F: Future>(at: Instant, future: F) -> impl Future<Output = Option<F::Output>> {
+    Scoped::new("move_on_at", 0, Deadline::At(at), future).map(Result::ok)
 }
 
 /// As [`move_on_after`], for a time-out that is a failure.
@@ -54,8 +58,9 @@ pub async fn move_on_at<F: Future>(at: Instant, future: F) -> Option<F::Output> 
 /// use trioxide_runtime::{fail_after, run, sleep_forever};
 /// assert!(run(fail_after(Duration::from_millis(1), sleep_forever())).is_err());
 /// ```
-pub async fn fail_after<F: Future>(after: Duration, future: F) -> Result<F::Output, TooSlow> {
-    Scoped::new("fail_after", 0, Deadline::After(after), future).await.map_err(|_| TooSlow)
+#[inline]
+pub fn fail_after<F: Future>(after: Duration, future: F) -> impl Future<Output = Result<F::Output, TooSlow>> {
+    Scoped::new("fail_after", 0, Deadline::After(after), future).map(|outcome| outcome.map_err(|_| TooSlow))
 }
 
 /// As [`fail_after`], until the moment `at` of the run's clock.
@@ -67,6 +72,7 @@ pub async fn fail_after<F: Future>(after: Duration, future: F) -> Result<F::Outp
 /// # Panics
 ///
 /// As [`move_on_after`].
-pub async fn fail_at<F: Future>(at: Instant, future: F) -> Result<F::Output, TooSlow> {
-    Scoped::new("fail_at", 0, Deadline::At(at), future).await.map_err(|_| TooSlow)
+#[inline]
+pub fn fail_at<F: Future>(at: Instant, future: F) -> impl Future<Output = Result<F::Output, TooSlow>> {
+    Scoped::new("fail_at", 0, Deadline::At(at), future).map(|outcome| outcome.map_err(|_| TooSlow))
 }

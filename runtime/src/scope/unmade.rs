@@ -14,60 +14,97 @@
 //! node, as it finds itself in a cancelled scope; or nobody polls it any more, and then there is nothing to wait for.
 //!
 //! Invariants:
-//! - **U1** `context`'s chain of unmade scopes leads through frames of this thread's stack that have not returned, the innermost first. All of
+//! - **U1** `context`'s chain of unmade scopes leads through futures whose polls, on this thread's stack, have not returned, the innermost first. All of
 //!   them were entered after the context's node was set, so each one hangs below the next, and the last one below that node. They are made from the
 //!   outermost inwards, all of them at once; so in the chain that a frame has found, either none has been made since, or all.
 //! - **U2** A holder without a node returns `Pending` only after it has counted that in `context::yields`, and only when its task is due and it was polled with the
 //!   task's own waker. Every frame that may drop a cancelled inside reads the count before it polls that, and drops it only if the count is the same afterwards.
+//! - **U3** As long as the chain leads to a scope, its `context::Standing` is there, which borrows it: its future stays where it is, and that frame touches nothing of it.
 #![allow(unsafe_code)]
 
 use std::cell::Cell;
+use std::ptr;
 use std::sync::Arc;
 
 use super::deadline::Deadline;
 use super::node::Node;
 use crate::context;
 
-/// A scope that is being polled, and may get its node meanwhile.
+/// What a scope is before it has its node, and that node when it has. A part of its future; while that polls its inside, the context's chain leads here.
 pub(crate) struct Unmade {
-    operation: &'static str,
-    flags: u32,
-    deadline: Deadline,
-    /// The one around that has no node either.
-    around: *const Unmade,
+    pub(super) operation: &'static str,
+    /// Of the node that is made.
+    pub(super) flags: u32,
+    pub(super) deadline: Deadline,
+    /// The one around that has no node either. Of use while the inside is polled.
+    around: Cell<*const Unmade>,
     node: Cell<Option<Arc<Node>>>,
+    /// The future has been polled. This and the next two are its own, and stand here since here they take no room.
+    pub(super) entered: bool,
+    /// It has been suspended.
+    pub(super) armed: bool,
+    /// Its inside gets the node as its waker also where nothing around is cancelled: for whoever polls the scope only if its node was woken.
+    pub(super) always_own: bool,
 }
 
+// SAFETY: U3: while the future may go to another thread, it is not being polled, and nobody follows `around`.
+unsafe impl Send for Unmade {}
+// SAFETY: as above: who has a shared reference to the future of a scope cannot do anything with this.
+unsafe impl Sync for Unmade {}
+
 impl Unmade {
+    #[inline]
+    pub(super) fn new(operation: &'static str, flags: u32, deadline: Deadline) -> Self {
+        Self {
+            operation,
+            flags,
+            deadline,
+            around: Cell::new(ptr::null()),
+            node: Cell::new(None),
+            entered: false,
+            armed: false,
+            always_own: false,
+        }
+    }
+
+    /// With a node, which is not attached yet.
+    pub(super) fn on(operation: &'static str, node: Arc<Node>) -> Self {
+        Self { node: Cell::new(Some(node)), always_own: true, ..Self::new(operation, 0, Deadline::Never) }
+    }
+
     /// The node that it has got.
+    #[inline]
+    pub(super) fn node(&mut self) -> Option<&Arc<Node>> {
+        self.node.get_mut().as_ref()
+    }
+
+    #[inline]
+    pub(super) fn take_node(&mut self) -> Option<Arc<Node>> {
+        self.node.get_mut().take()
+    }
+
+    /// Makes its node, if it has none.
+    pub(super) fn make(&mut self) -> &Arc<Node> {
+        let (operation, flags, deadline) = (self.operation, self.flags, self.deadline);
+        self.node.get_mut().get_or_insert_with(|| Node::attached_until(flags, context::place(operation), deadline))
+    }
+
+    /// The node that it has got while its inside was being polled.
     ///
     /// # Safety
     ///
     /// The caller makes no other use of the scope as long as it uses the reference.
+    #[inline]
     pub(crate) unsafe fn made(&self) -> Option<&Arc<Node>> {
         // SAFETY: passed on.
         unsafe { &*self.node.as_ptr() }.as_ref()
     }
-}
 
-/// Polls the inside of a scope that has no node. What has been made of it is in `made` afterwards, also after a panic.
-pub(super) fn with_unmade<R>(
-    operation: &'static str,
-    flags: u32,
-    deadline: Deadline,
-    made: &mut Option<Arc<Node>>,
-    poll: impl FnOnce() -> R,
-) -> R {
-    struct HandOver<'a>(&'a Unmade, &'a mut Option<Arc<Node>>);
-    impl Drop for HandOver<'_> {
-        fn drop(&mut self) {
-            *self.1 = self.0.node.take();
-        }
+    /// It stands in `around` from here on.
+    #[inline]
+    pub(crate) fn stand_in(&self, around: *const Unmade) {
+        self.around.set(around);
     }
-    let unmade = Unmade { operation, flags, deadline, around: context::unmade(), node: Cell::new(None) };
-    // Dropped after the context has been set back, which looks whether the one around was made, and not at this one.
-    let _hand_over = HandOver(&unmade, made);
-    context::with_unmade(&unmade, poll)
 }
 
 /// Makes the nodes of all scopes in the chain, whose context does not know of them any more.
@@ -77,7 +114,7 @@ pub(crate) fn make_all(innermost: *const Unmade) {
     // SAFETY: U1.
     while let Some(unmade) = unsafe { at.as_ref() } {
         chain.push(unmade);
-        at = unmade.around;
+        at = unmade.around.get();
     }
     for unmade in chain.into_iter().rev() {
         let node = Node::attached_until(unmade.flags, context::place(unmade.operation), unmade.deadline);
