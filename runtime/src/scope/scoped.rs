@@ -87,7 +87,7 @@ impl Entered {
         // One look at the clock.
         let past = match self.0.deadline {
             Deadline::Never => false,
-            Deadline::At(at) => time::now_for(operation) >= at,
+            Deadline::At(at) => time::has_come(at, operation),
             Deadline::After(after) => {
                 self.0.deadline = Deadline::After(after).from(time::now_for(operation));
                 after.is_zero()

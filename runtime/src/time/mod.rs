@@ -29,7 +29,7 @@ use crate::primitives::atomic::Ordering::{Acquire, Release};
 use crate::scheduler::Shared;
 use crate::scope::{CancelReason, CancelSource, Node};
 use crate::task::waker;
-use crate::{contain, context, nursery};
+use crate::{contain, context, nursery, sys};
 use wheel::{Entry, Wheel};
 
 /// What a timer does when it fires.
@@ -290,6 +290,15 @@ impl Time {
         }
     }
 
+    /// Whether `moment` has come. A look at the coarse clock is enough to see that it is still far away; a clock that was put in its place is always asked.
+    #[inline]
+    pub(crate) fn has_come(&self, moment: Instant) -> bool {
+        match &self.custom {
+            None => !sys::is_far(moment) && Instant::now() >= moment,
+            Some(clock) => clock.now() >= moment,
+        }
+    }
+
     fn nanos(&self, instant: Instant) -> u64 {
         // The last value is kept for "no timer"; it is 584 years away.
         let nanos = instant.saturating_duration_since(self.epoch).as_nanos();
@@ -338,6 +347,14 @@ pub fn now() -> Instant {
 pub(crate) fn now_for(operation: &str) -> Instant {
     context::worker(|worker| match worker {
         Some(worker) => worker.shared().time.now(),
+        None => context::outside(operation),
+    })
+}
+
+/// Whether `moment` has come by the clock of the run.
+pub(crate) fn has_come(moment: Instant, operation: &str) -> bool {
+    context::worker(|worker| match worker {
+        Some(worker) => worker.shared().time.has_come(moment),
         None => context::outside(operation),
     })
 }
