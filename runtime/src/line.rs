@@ -34,6 +34,7 @@ mod acquire;
 mod broken;
 mod holders;
 mod keep;
+mod signals;
 
 pub use acquire::Acquire;
 pub use broken::Broken;
@@ -61,9 +62,6 @@ const PASSED: usize = 2;
 /// Those who wait for a condition; they come to LINE when they are notified.
 const CONDITION: usize = 3;
 const QUEUES: usize = 4;
-
-/// So many are let in between two looks at the lock.
-const LET_IN_PER_LOCK: usize = if cfg!(loom) { 2 } else { 16 };
 
 /// See the module.
 pub struct Permits {
@@ -308,83 +306,6 @@ impl Permits {
             locked.broken = None;
         }
         self.serve_and_settle(locked);
-    }
-
-    /// There are `permits` more, which is more than will ever be wanted, and so for good: all who wait are let in at once, and each who comes.
-    ///
-    /// It is no hand-over: what one who is let in does not claim is missed by nobody, so no turn is waited for.
-    pub fn open(&self, permits: usize) {
-        let mut word = self.word.load(Ordering::Relaxed);
-        while word & BUSY == 0 {
-            let sum = (word >> SHIFT) + permits as u64;
-            // Release: as in `give`.
-            match self.word.compare_exchange_weak(word, sum << SHIFT, Ordering::Release, Ordering::Relaxed) {
-                Ok(_) => return,
-                Err(now) => word = now,
-            }
-        }
-        self.open_busy(permits);
-    }
-
-    #[cold]
-    fn open_busy(&self, permits: usize) {
-        let line = self.line();
-        let mut locked = line.lot.lock();
-        // As in `give_busy`.
-        self.busy(&mut locked);
-        locked.put_back(permits);
-        locked.let_in_below = u64::MAX;
-        locked.notify_all(LINE);
-        line.lot.notify_all(PASSED);
-        self.settle(&mut line.lot.lock());
-    }
-
-    /// As [`give`](Self::give), but there are no more than `most` free permits after it: what would be too many is nobody's. For permits that do not come back, and always with the same `most`.
-    pub fn give_up_to(&self, permits: usize, most: usize) {
-        let mut word = self.word.load(Ordering::Relaxed);
-        while word & BUSY == 0 {
-            let sum = ((word >> SHIFT) as usize + permits).min(most) as u64;
-            // Release: as in `give`. Also where there are enough already: who takes them sees what was done before this.
-            match self.word.compare_exchange_weak(word, sum << SHIFT, Ordering::Release, Ordering::Relaxed) {
-                Ok(_) => return,
-                Err(now) => word = now,
-            }
-        }
-        let mut locked = self.line().lot.lock();
-        self.busy(&mut locked);
-        locked.most_free = Some(most);
-        locked.put_back(permits);
-        self.serve_and_settle(locked);
-    }
-
-    /// All who wait now are let in without a permit, and nobody who comes later; how many. Who was passed over has had its wake, and goes on when it is polled.
-    pub fn let_in_waiting(&self) -> usize {
-        let Some(line) = self.line.get() else { return 0 };
-        let mut locked = line.lot.lock();
-        let below = locked.next_number;
-        locked.let_in_below = below;
-        let mut let_in = locked.waiting(PASSED);
-        loop {
-            let mut wakers = [const { None::<Waker> }; LET_IN_PER_LOCK];
-            let mut is_done = false;
-            for slot in &mut wakers {
-                is_done = locked.front(LINE).is_none_or(|ask| ask.number >= below);
-                if is_done {
-                    break;
-                }
-                *slot = locked.take_first(LINE, |_| ()).and_then(|((), waker)| waker);
-                let_in += 1;
-            }
-            if is_done {
-                self.settle(&mut locked);
-            }
-            drop(locked);
-            wakers.into_iter().flatten().for_each(Waker::wake);
-            if is_done {
-                return let_in;
-            }
-            locked = line.lot.lock();
-        }
     }
 
     /// Takes away so many: what is free now, the rest as it comes back.

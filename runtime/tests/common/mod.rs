@@ -32,6 +32,13 @@ pub(crate) async fn a_while() {
     }
 }
 
+/// A few turns: those who were woken just now in this task have had theirs.
+pub(crate) async fn a_few() {
+    for _ in 0..3 {
+        checkpoint().await;
+    }
+}
+
 /// Suspended for ever, and `held` is dropped with it.
 pub(crate) async fn hold<T>(held: T) {
     let _held = held;

@@ -17,6 +17,7 @@ mod hogs;
 mod limited;
 mod limiter;
 mod local_nursery;
+mod local_wakes;
 mod locals;
 mod p1_no_orphans;
 mod p2_no_silent_errors;

@@ -12,6 +12,7 @@ use Covered::{Because, By};
 type Rows = &'static [(&'static str, &'static [&'static str], Covered)];
 
 const RUNTIME: &str = "suite/cancel_sweep_runtime.rs";
+const CHANNELS: &str = "suite/cancel_sweep_channels.rs";
 const SYNC: &str = "suite/cancel_sweep_sync.rs";
 const IO: &str = "suite/cancel_sweep_io.rs";
 const SOCKETS: &str = "suite/cancel_sweep_sockets.rs";
@@ -63,13 +64,13 @@ pub(crate) const TABLE: Rows = &[
     ("runtime/src/time/sleep.rs", &["sleep", "sleep_until", "sleep_forever"], By(RUNTIME, "time")),
 
     ("sync/src/barrier.rs", &["Barrier::wait"], By(SYNC, "barrier")),
-    ("sync/src/channel/broadcast.rs", &["Receiver::recv"], By(SYNC, "broadcast")),
+    ("sync/src/channel/broadcast.rs", &["Receiver::recv"], By(CHANNELS, "broadcast")),
     ("sync/src/channel/broadcast.rs", &["Sender::subscribe"], Because("gives a receiver, which is no future in this kind of channel")),
-    ("sync/src/channel/generate.rs", &["generate"], By(SYNC, "generate")),
-    ("sync/src/channel/receiver.rs", &["Receiver::recv"], By(SYNC, "recv")),
-    ("sync/src/channel/sender.rs", &["Sender::send"], By(SYNC, "send")),
-    ("sync/src/channel/sender.rs", &["Sender::reserve"], By(SYNC, "reserve_and_sink")),
-    ("sync/src/channel/watch.rs", &["Receiver::changed", "Receiver::wait_for"], By(SYNC, "watch")),
+    ("sync/src/channel/generate.rs", &["generate"], By(CHANNELS, "generate")),
+    ("sync/src/channel/receiver.rs", &["Receiver::recv"], By(CHANNELS, "recv")),
+    ("sync/src/channel/sender.rs", &["Sender::send"], By(CHANNELS, "send")),
+    ("sync/src/channel/sender.rs", &["Sender::reserve"], By(CHANNELS, "reserve_and_sink")),
+    ("sync/src/channel/watch.rs", &["Receiver::changed", "Receiver::wait_for"], By(CHANNELS, "watch")),
     ("sync/src/channel/watch.rs", &["Sender::subscribe"], Because("gives a receiver, which is no future in this kind of channel")),
     ("sync/src/condition.rs", &["Condition::wait", "Condition::wait_while"], By(SYNC, "condition")),
     ("sync/src/event.rs", &["Event::wait"], By(SYNC, "event")),

@@ -1,6 +1,7 @@
 //! What may stand beside other tests in one process: sweeps of cancellation in virtual time, the clock, the small helpers, criterion.
 
 mod cancel_everywhere;
+mod cancel_sweep_channels;
 mod cancel_sweep_io;
 mod cancel_sweep_runtime;
 mod cancel_sweep_sockets;
