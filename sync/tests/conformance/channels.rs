@@ -1,6 +1,6 @@
 //! Channels.
 
-use crate::common::{ALL, begin_in_cancelled_scope, until};
+use crate::common::{ALL, all_wait, begin_in_cancelled_scope};
 use futures_util::poll;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
@@ -96,7 +96,8 @@ fn c151_many_receivers_and_each_message_once_and_each_receiver_some() {
                 });
             }
             // All three wait, so the first three messages are theirs, one each.
-            until(|| receiver.statistics().tasks_waiting_recv == 3).await;
+            all_wait().await;
+            assert_eq!(receiver.statistics().tasks_waiting_recv, 3);
             for number in 0..10 {
                 sender.send(number).await.unwrap();
             }
@@ -212,7 +213,8 @@ fn c159_nobody_snatches_a_message_or_a_place() {
             let (sender, receiver) = channel::bounded(1);
             let waiting = receiver.clone();
             let got = n.spawn(async move { assert_eq!(waiting.recv().await, Ok(1)) });
-            until(|| receiver.statistics().tasks_waiting_recv == 1).await;
+            all_wait().await;
+            assert_eq!(receiver.statistics().tasks_waiting_recv, 1);
             sender.try_send(1).unwrap();
             assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
             got.await.unwrap();
@@ -220,7 +222,8 @@ fn c159_nobody_snatches_a_message_or_a_place() {
             sender.try_send(2).unwrap();
             let waiting = sender.clone();
             let sent = n.spawn(async move { waiting.send(3).await.unwrap() });
-            until(|| sender.statistics().tasks_waiting_send == 1).await;
+            all_wait().await;
+            assert_eq!(sender.statistics().tasks_waiting_send, 1);
             assert_eq!(receiver.try_recv(), Ok(2));
             assert_eq!(sender.try_send(4), Err(TrySendError::Full(4)));
             sent.await.unwrap();

@@ -1,6 +1,6 @@
 //! Limiters and semaphores.
 
-use crate::common::{ALL, cancel_while_waiting, until};
+use crate::common::{ALL, all_wait, cancel_while_waiting};
 use futures_util::poll;
 use std::pin::pin;
 use std::sync::Arc;
@@ -33,7 +33,8 @@ fn c134_nobody_snatches_a_token_from_who_waits() {
             let token = limiter.acquire().await;
             let waiting = limiter.clone();
             n.spawn(async move { drop(waiting.acquire().await) });
-            until(|| limiter.statistics().tasks_waiting == 1).await;
+            all_wait().await;
+            assert_eq!(limiter.statistics().tasks_waiting, 1);
             let mut mine = pin!(limiter.acquire());
             assert!(poll!(mine.as_mut()).is_pending());
             drop(token);

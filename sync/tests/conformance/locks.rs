@@ -1,6 +1,6 @@
 //! Locks and conditions.
 
-use crate::common::{ALL, cancel_while_waiting, until};
+use crate::common::{ALL, all_wait, cancel_while_waiting};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, poll};
 use std::pin::pin;
@@ -50,7 +50,8 @@ fn c139_a_condition_wakes_in_order_into_the_line_of_the_lock() {
                 let mut guard = awaited.wait(guard).await.unwrap();
                 guard.push(number);
             });
-            until(|| condition.statistics(&lock).tasks_waiting == number + 1).await;
+            all_wait().await;
+            assert_eq!(condition.statistics(&lock).tasks_waiting, number + 1);
         }
         {
             let guard = lock.lock().await.unwrap();
@@ -59,19 +60,22 @@ fn c139_a_condition_wakes_in_order_into_the_line_of_the_lock() {
             assert_eq!((condition.statistics(&lock).tasks_waiting, lock.statistics().tasks_waiting), (4, 1));
             assert!(guard.is_empty());
         }
-        until(|| lock.try_lock().is_ok_and(|guard| *guard == [0])).await;
+        all_wait().await;
+        assert!(lock.try_lock().is_ok_and(|guard| *guard == [0]));
         {
             let guard = lock.lock().await.unwrap();
             assert_eq!(condition.notify(&guard, 2), 2);
             assert_eq!(lock.statistics().tasks_waiting, 2);
         }
-        until(|| lock.try_lock().is_ok_and(|guard| *guard == [0, 1, 2])).await;
+        all_wait().await;
+        assert!(lock.try_lock().is_ok_and(|guard| *guard == [0, 1, 2]));
         {
             let guard = lock.lock().await.unwrap();
             assert_eq!(condition.notify_all(&guard), 2);
             assert!(!condition.notify_one(&guard));
         }
-        until(|| lock.try_lock().is_ok_and(|guard| *guard == [0, 1, 2, 3, 4])).await;
+        all_wait().await;
+        assert!(lock.try_lock().is_ok_and(|guard| *guard == [0, 1, 2, 3, 4]));
     }));
 }
 
@@ -262,7 +266,8 @@ fn c142_those_who_take_turns_keep_their_order() {
                             lock.with(Box::pin(async move {
                                 record.lock().unwrap().push(number);
                                 // Gives it back when both others are in line; in the last round they may be gone.
-                                until(|| line.waiting() == 2 || round == ROUNDS - 1).await;
+                                all_wait().await;
+                                assert!(line.waiting() == 2 || round == ROUNDS - 1);
                             }))
                             .await;
                         }
@@ -306,7 +311,8 @@ fn c144_a_lock_whose_holder_has_ended_is_broken_and_says_whose_it_was() {
         let holder = n.spawn(async move {
             std::mem::forget(leaking.lock().await.unwrap());
             is_held.set();
-            until(|| leaking.statistics().tasks_waiting == 2).await;
+            all_wait().await;
+            assert_eq!(leaking.statistics().tasks_waiting, 2);
         });
         held.wait().await;
         for _ in 0..2 {
@@ -336,9 +342,11 @@ fn c145_who_is_handed_the_lock_is_its_holder_from_then_on() {
             released.wait().await;
             std::mem::forget(guard);
         });
-        until(|| lock.statistics().tasks_waiting == 1).await;
+        all_wait().await;
+        assert_eq!(lock.statistics().tasks_waiting, 1);
         drop(guard);
-        until(|| lock.statistics().holder == Some(heir.id())).await;
+        all_wait().await;
+        assert_eq!(lock.statistics().holder, Some(heir.id()));
         let mut waits = pin!(lock.lock());
         assert!(poll!(waits.as_mut()).is_pending());
         release.set();

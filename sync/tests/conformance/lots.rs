@@ -1,6 +1,6 @@
 //! Parking lots, and events.
 
-use crate::common::{cancel_while_waiting, until};
+use crate::common::{all_wait, cancel_while_waiting};
 use futures_util::future::FutureExt;
 use futures_util::poll;
 use std::sync::{Arc, Mutex};
@@ -21,7 +21,8 @@ async fn parked(
             lot_of_child.park().await.unwrap();
             woken.lock().unwrap().push(number);
         });
-        until(|| lot.statistics().tasks_waiting == before + index + 1).await;
+        all_wait().await;
+        assert_eq!(lot.statistics().tasks_waiting, before + index + 1);
     }
     woken
 }
@@ -34,20 +35,24 @@ fn c122_waking_is_first_in_first_out_and_by_count() {
         let woken = parked(&lot, &n, 0..3).await;
         for expected in 1..=3 {
             assert_eq!(lot.unpark(1), 1);
-            until(|| woken.lock().unwrap().len() == expected).await;
+            all_wait().await;
+            assert_eq!(woken.lock().unwrap().len(), expected);
         }
         assert_eq!(*woken.lock().unwrap(), [0, 1, 2]);
 
         let woken = parked(&lot, &n, 0..3).await;
         assert_eq!(lot.unpark_all(), 3);
-        until(|| woken.lock().unwrap().len() == 3).await;
+        all_wait().await;
+        assert_eq!(woken.lock().unwrap().len(), 3);
 
         let woken = parked(&lot, &n, 0..3).await;
         assert_eq!(lot.unpark(2), 2);
-        until(|| woken.lock().unwrap().len() == 2).await;
+        all_wait().await;
+        assert_eq!(woken.lock().unwrap().len(), 2);
         assert_eq!(lot.statistics().tasks_waiting, 1);
         assert_eq!(lot.unpark(5), 1);
-        until(|| woken.lock().unwrap().len() == 3).await;
+        all_wait().await;
+        assert_eq!(woken.lock().unwrap().len(), 3);
         assert_eq!(woken.lock().unwrap()[2], 2);
     }));
 }
@@ -169,7 +174,8 @@ fn c126_a_lot_breaks_when_a_task_ends_that_was_to_unpark() {
                 n.spawn(async move { drop(breaking.1.breaker()) }).id(),
             ]
         };
-        until(|| lot.statistics().broken.is_some_and(|broken| broken.by().len() == 2)).await;
+        all_wait().await;
+        assert!(lot.statistics().broken.is_some_and(|broken| broken.by().len() == 2));
         let broken = lot.park().await.unwrap_err();
         assert!(names.iter().all(|name| broken.by().contains(name)));
     }));

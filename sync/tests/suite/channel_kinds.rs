@@ -1,6 +1,6 @@
 //! The other channels: watch, broadcast, without a bound, the ring; ends for plain threads.
 
-use crate::common::{WORKERS, begin_in_cancelled_scope, cancel_while_waiting, drop_after, until};
+use crate::common::{WORKERS, begin_in_cancelled_scope, cancel_while_waiting, drop_after};
 use futures_util::{SinkExt, poll};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -240,7 +240,6 @@ fn the_ends_for_threads_work_without_a_run_and_are_refused_in_a_task() {
     });
     let panic = run(async {
         let (_sender, receiver) = channel::bounded::<u32>(1);
-        until(|| true).await;
         catch_unwind(AssertUnwindSafe(|| receiver.blocking_recv())).unwrap_err()
     });
     assert!(panic.downcast_ref::<String>().unwrap().contains("await `Receiver::recv` instead"));

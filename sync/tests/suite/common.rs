@@ -4,7 +4,9 @@
 use futures_util::future::join;
 use futures_util::poll;
 use std::future::Future;
-use trioxide_runtime::{CancelScope, checkpoint};
+use std::time::Duration;
+use trioxide_runtime::CancelScope;
+use trioxide_testing::wait_all_tasks_blocked;
 
 /// One worker, two, and more than there are cores.
 pub(crate) const WORKERS: &[usize] = &[1, 2, 8];
@@ -12,11 +14,9 @@ pub(crate) const WORKERS: &[usize] = &[1, 2, 8];
 /// The same, by the name that the tests of conformance use.
 pub(crate) const ALL: &[usize] = WORKERS;
 
-/// Lets everything else run until `condition` holds.
-pub(crate) async fn until(condition: impl Fn() -> bool) {
-    while !condition() {
-        checkpoint().await;
-    }
+/// All others have come as far as they can: each waits or has ended.
+pub(crate) async fn all_wait() {
+    wait_all_tasks_blocked(Duration::ZERO).await;
 }
 
 /// Polls `wait` once, cancels the scope round it, and lets the scope drop it. `wait` must be pending.
