@@ -5,12 +5,14 @@ use std::any::Any;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use trioxide_runtime::{NurseryError, checkpoint, sleep_forever};
+use trioxide_testing::wait_all_tasks_blocked;
 
 /// One worker, as many as there are cores or so, and more.
 pub(crate) const ALL: &[usize] = &[1, 2, 8];
@@ -18,7 +20,13 @@ pub(crate) const ALL: &[usize] = &[1, 2, 8];
 /// The error of children that cannot fail.
 pub(crate) type Never = Infallible;
 
-/// Lets everything else run until `condition` holds.
+/// All others have come as far as they can: each waits or has ended.
+pub(crate) async fn all_wait() {
+    wait_all_tasks_blocked(Duration::ZERO).await;
+}
+
+/// Lets everything else run until `condition` holds. Not to try something again: what is awaited is sure to come, by a thread that no run knows of or beside tasks that never wait, so that
+/// [`all_wait`] would not do; and nobody tells of it, as it is a count of the runtime, say.
 pub(crate) async fn until(condition: impl Fn() -> bool) {
     while !condition() {
         checkpoint().await;
@@ -47,19 +55,19 @@ pub(crate) async fn hold<T>(held: T) {
 
 /// Set once, seen everywhere.
 #[derive(Clone, Default)]
-pub(crate) struct Flag(Arc<AtomicBool>);
+pub(crate) struct Flag(Gate);
 
 impl Flag {
     pub(crate) fn set(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.0.open();
     }
 
     pub(crate) fn is_set(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.0.is_open()
     }
 
     pub(crate) async fn wait(&self) {
-        until(|| self.is_set()).await;
+        self.0.pass().await;
     }
 }
 
@@ -125,6 +133,10 @@ impl Gate {
             std::mem::take(&mut state.1)
         };
         waiting.into_iter().for_each(Waker::wake);
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.lock().unwrap().0
     }
 
     pub(crate) async fn pass(&self) {

@@ -3,7 +3,7 @@
 use std::mem;
 use std::sync::{Arc, Mutex};
 
-use crate::common::{ALL, Count, Flag, Gate, Never, a_while, errors, panic_in, panic_of, until};
+use crate::common::{ALL, Count, Flag, Gate, Never, a_while, all_wait, errors, panic_in, panic_of};
 use futures_util::poll;
 use trioxide_runtime::{
     CancelScope, CapacityLimiter, Nursery, NurseryError, TrySpawnError, checkpoint, finally, nursery, shield,
@@ -137,7 +137,8 @@ fn a_spawn_that_is_cancelled_while_it_waits_has_spawned_nothing_and_takes_no_slo
             let scope = CancelScope::new();
             let (handle, limiter) = (scope.handle(), Arc::clone(one.limiter()));
             n.spawn(async move {
-                until(|| limiter.statistics().tasks_waiting == 1).await;
+                all_wait().await;
+                assert_eq!(limiter.statistics().tasks_waiting, 1);
                 handle.cancel("too slow");
             });
             let cut = scope.run(one.spawn(async { unreachable!("never spawned") })).await;
@@ -162,7 +163,8 @@ fn a_spawn_that_is_dropped_right_after_the_slot_was_handed_to_it_passes_it_on() 
             assert!(poll!(&mut dropped).is_pending());
             assert!(poll!(&mut next).is_pending());
             go.open();
-            until(|| one.limiter().statistics().tasks_waiting == 1).await;
+            all_wait().await;
+            assert_eq!(one.limiter().statistics().tasks_waiting, 1);
             drop(dropped); // it has the slot
             assert_eq!(next.await.await, Ok(7));
         })
@@ -182,7 +184,8 @@ fn try_spawn_says_full_or_closed_and_gives_the_future_back() {
             assert_eq!(full.into_inner().await, Ok(7));
             first.cancel("make room");
             let _ = first.await;
-            until(|| one.limiter().statistics().borrowed == 0).await;
+            all_wait().await;
+            assert_eq!(one.limiter().statistics().borrowed, 0);
             kept = Some(one);
         })
         .await;

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use crate::common::{ALL, Count, a_while, until};
+use crate::common::{ALL, Count, a_while, all_wait};
 use trioxide_runtime::{
     AlreadyBorrowing, Borrower, CancelScope, CapacityLimiter, Runtime, TryAcquireError, checkpoint, nursery, run,
 };
@@ -53,7 +53,8 @@ fn first_come_first_served_and_nobody_snatches() {
                     order.lock().unwrap().push(at);
                     checkpoint().await;
                 });
-                until(|| limiter.statistics().tasks_waiting == at + 1).await;
+                all_wait().await;
+                assert_eq!(limiter.statistics().tasks_waiting, at + 1);
             }
             drop(token);
             assert_eq!(
@@ -81,13 +82,16 @@ fn the_total_changes_at_any_time() {
                     go.wait().await;
                 });
             }
-            until(|| limiter.statistics().tasks_waiting == 5).await;
+            all_wait().await;
+            assert_eq!(limiter.statistics().tasks_waiting, 5);
             limiter.set_total(2);
-            until(|| entered.get() == 2).await;
+            all_wait().await;
+            assert_eq!(entered.get(), 2);
             a_while().await;
             assert_eq!(entered.get(), 2);
             limiter.set_total(CapacityLimiter::UNLIMITED);
-            until(|| entered.get() == 5).await;
+            all_wait().await;
+            assert_eq!(entered.get(), 5);
             limiter.set_total(1);
             assert_eq!(limiter.statistics().borrowed, 5, "nothing is taken away");
             assert_eq!(limiter.total(), 1);

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
 
-use crate::common::{ALL, Count, Flag, Gate, Never, a_few, until};
+use crate::common::{ALL, Count, Flag, Gate, Never, a_few, all_wait, until};
 use trioxide_runtime::{LocalNursery, checkpoint, local_nursery, nursery, run};
 use trioxide_testing::on_each;
 
@@ -25,7 +25,8 @@ fn only_woken_children_are_polled() {
                     .await;
                 });
             }
-            until(|| polls.get() == 100).await;
+            all_wait().await;
+            assert_eq!(polls.get(), 100);
             for gate in &gates {
                 gate.open();
                 a_few().await;

@@ -6,7 +6,7 @@ use std::pin::{Pin, pin};
 use std::sync::mpsc;
 use std::thread;
 
-use crate::common::{ALL, Count, Flag, Gate, Never, SetOnDrop, a_while, blow, errors, hold, panic_of, until};
+use crate::common::{ALL, Count, Flag, Gate, Never, SetOnDrop, a_while, all_wait, blow, errors, hold, panic_of};
 use futures_util::future::{Either, select};
 use futures_util::{FutureExt, pin_mut, poll};
 use trioxide_runtime::{
@@ -209,7 +209,8 @@ fn an_outer_scope_that_is_cancelled_waits_for_the_children_to_unwind() {
                         },
                     )));
                 }
-                until(|| started.get() == 20).await;
+                all_wait().await;
+                assert_eq!(started.get(), 20);
                 handle.cancel("enough");
                 sleep_forever().await;
             }))
@@ -341,7 +342,8 @@ fn the_children_of_a_forgotten_nursery_run_on() {
         }));
         assert!(poll!(&mut running).is_pending());
         mem::forget(running);
-        until(|| steps.get() == 100).await;
+        all_wait().await;
+        assert_eq!(steps.get(), 100);
     });
 }
 
@@ -489,7 +491,8 @@ fn nested_nurseries_unwind_from_the_inside() {
         }
         let joined = nursery(async |n| {
             level(&n, 3, &drops, &deepest);
-            until(|| deepest.get() == 27).await;
+            all_wait().await;
+            assert_eq!(deepest.get(), 27);
             assert_eq!((drops.made(), drops.dropped()), (40, 0));
             n.cancel("enough");
             Ok::<_, Never>(())

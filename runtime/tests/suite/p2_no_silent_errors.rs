@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::pin::{Pin, pin};
 
 use crate::common::{
-    ALL, Flag, Gate, Never, PanicOnDrop, SetOnDrop, a_while, blow, errors, hold, panic_in, panic_of, until,
+    ALL, Flag, Gate, Never, PanicOnDrop, SetOnDrop, a_while, all_wait, blow, errors, hold, panic_in, panic_of,
 };
 use futures_util::future::select;
 use futures_util::{FutureExt, poll};
@@ -194,7 +194,8 @@ fn a_panic_in_the_drop_of_a_value_that_nobody_took_is_contained() {
         nursery(async |n| {
             let early = n.spawn(async { Ok::<_, Never>(PanicOnDrop("value")) });
             drop(n.spawn(async { Ok::<_, Never>(PanicOnDrop("value")) }));
-            crate::common::until(|| early.is_finished()).await;
+            all_wait().await;
+            assert!(early.is_finished());
             drop(early);
         })
         .await;
@@ -283,7 +284,8 @@ fn a_panic_in_a_nursery_that_closes_before_it_is_forgotten_becomes_that_of_the_t
                 mem::forget(running);
                 go.open();
                 let n = closed.expect("the body has ended");
-                until(|| n.try_spawn(async {}).is_err()).await;
+                all_wait().await;
+                assert!(n.try_spawn(async {}).is_err());
             });
             let _ = task.await;
         }));

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use crate::common::{ALL, Count, Flag, Gate, Never, a_while, hold, until};
+use crate::common::{ALL, Count, Flag, Gate, Never, a_while, all_wait, hold};
 use futures_util::future::{Either, join, join_all, select};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt, poll};
@@ -45,7 +45,8 @@ fn every_suspension_in_a_cancelled_scope_is_cut() {
             let finished = || n.spawn(async { Ok::<_, Never>(1) });
             for at in 0..leaves(finished()).len() {
                 let finished = finished();
-                until(|| finished.is_finished()).await;
+                all_wait().await;
+                assert!(finished.is_finished());
                 let leaf = leaves(finished).swap_remove(at);
                 let outcome = scoped(async |scope| {
                     scope.cancel("level");
@@ -124,7 +125,8 @@ fn a_wait_that_was_over_before_the_cancel_is_delivered() {
                 if let Some(value) = (&mut task).now_or_never() {
                     panic!("the first poll comes before the child's: {value:?}");
                 }
-                until(|| task.is_finished()).await;
+                all_wait().await;
+                assert!(task.is_finished());
                 scope.cancel("too late");
                 assert_eq!(task.await.unwrap(), 7);
                 got.set();

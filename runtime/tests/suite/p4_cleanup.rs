@@ -561,7 +561,8 @@ fn a_clean_up_in_a_child_of_a_failed_nursery_is_waited_for() {
                     cleaned.add();
                 })));
             }
-            crate::common::until(|| started.get() == 10).await;
+            crate::common::all_wait().await;
+            assert_eq!(started.get(), 10);
             Err::<Never, _>("no")
         });
         assert_eq!(crate::common::errors(joined.await), ["no"]);

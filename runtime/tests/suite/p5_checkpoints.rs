@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crate::common::{ALL, Count, Flag, Never, hold, panic_in, until};
+use crate::common::{ALL, Count, Flag, Never, all_wait, hold, panic_in};
 use futures_util::future::join;
 use trioxide_runtime::{
     CancelScope, Runtime, blocking, checkpoint, fail_after, fail_at, finally, lowlevel, move_on_after, move_on_at,
@@ -334,7 +334,8 @@ fn a_nursery_counts_its_children() {
             let tasks: Vec<_> = (0..5).map(|_| n.spawn(sleep_forever())).collect();
             assert_eq!(n.len(), 5);
             tasks[0].cancel("one less");
-            until(|| n.len() == 4).await;
+            all_wait().await;
+            assert_eq!(n.len(), 4);
             n.cancel("none left");
         })
         .await;

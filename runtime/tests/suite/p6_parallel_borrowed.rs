@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
-use crate::common::{ALL, Count, Flag, Never, SetOnDrop, a_while, blow, errors, panic_of, until};
+use crate::common::{ALL, Count, Flag, Never, SetOnDrop, a_while, all_wait, blow, errors, panic_of};
 use futures_util::future::select;
 use futures_util::poll;
 use trioxide_runtime::{
@@ -30,7 +30,8 @@ fn children_on_several_workers_borrow_from_one_vector() {
                     }
                 }));
             }
-            until(|| s.nursery().len() == 0).await;
+            all_wait().await;
+            assert_eq!(s.nursery().len(), 0);
             Ok::<_, Never>(s.1.load(Ordering::Relaxed))
         });
         assert_eq!(total.await.unwrap(), 499_500);
@@ -90,7 +91,8 @@ fn children_spawn_children_that_borrow() {
         }
         let grown = nursery_with(AtomicUsize::new(0), async |s| {
             drop(s.spawn(grow(s.clone(), 6)));
-            until(|| s.nursery().len() == 0).await;
+            all_wait().await;
+            assert_eq!(s.nursery().len(), 0);
             Ok::<_, Never>(s.env().load(Ordering::SeqCst))
         });
         assert_eq!(grown.await.unwrap(), 127);
@@ -166,7 +168,8 @@ fn what_was_lent_is_dropped_after_the_last_child_of_a_nursery_that_is_cancelled(
         let handle = scope.handle();
         let running = nursery_with(env, async |s| {
             spawn_borrowers(&s, 20);
-            until(|| s.live.load(Ordering::SeqCst) == 20).await;
+            all_wait().await;
+            assert_eq!(s.live.load(Ordering::SeqCst), 20);
             handle.cancel("enough");
             let _borrowed = Borrowed::from(s.env());
             sleep_forever().await;
@@ -186,7 +189,8 @@ fn what_was_lent_is_dropped_after_the_last_child_of_a_nursery_whose_future_was_d
                 let running = nursery_with(env, async |s| {
                     spawn_borrowers(&s, 20);
                     let _borrowed = Borrowed::from(s.env());
-                    until(|| s.live.load(Ordering::SeqCst) == 21).await;
+                    all_wait().await;
+                    assert_eq!(s.live.load(Ordering::SeqCst), 21);
                     started.set();
                     sleep_forever().await;
                 });

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::common::{ALL, Count, Flag, Gate, SetOnDrop, a_while, blow, hold, panic_in, panic_of, until};
+use crate::common::{ALL, Count, Flag, Gate, SetOnDrop, a_while, all_wait, blow, hold, panic_in, panic_of, until};
 use futures_util::future::{Either, select};
 use futures_util::{Stream, StreamExt, stream};
 use trioxide_runtime::{
@@ -272,7 +272,8 @@ fn race_gives_the_first_value_when_the_losers_have_unwound() {
             let (cleaned, begun) = (cleaned.clone(), begun.clone());
             async move {
                 if number == 7 {
-                    until(|| begun.get() == 9).await;
+                    all_wait().await;
+                    assert_eq!(begun.get(), 9);
                 } else {
                     let clean_up = async { cleaned.add() };
                     begun.add();
@@ -300,7 +301,8 @@ fn dropped_or_forgotten_it_stays_within_its_task() {
             Either::Left(_) => unreachable!("nothing in it ends"),
             Either::Right(((), all)) => drop(all),
         }
-        until(|| drops.dropped() == 2).await;
+        all_wait().await;
+        assert_eq!(drops.dropped(), 2);
         let ended = Flag::default();
         let gate = Gate::default();
         let forgotten = {
@@ -382,7 +384,8 @@ fn the_stream_goes_on_while_the_consumer_waits() {
             number
         });
         parallel::completed(slow, 3, f, async |mut values| {
-            until(|| begun.get() == 3).await;
+            all_wait().await;
+            assert_eq!(begun.get(), 3);
             let mut sum = 0;
             while let Some(value) = values.next().await {
                 sum += value;

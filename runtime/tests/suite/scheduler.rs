@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use crate::common::{ALL, Count, Flag, Gate, Never, a_while, panic_in, until};
+use crate::common::{ALL, Count, Flag, Gate, Never, a_while, all_wait, panic_in};
 use futures_util::poll;
 use trioxide_runtime::{Nursery, Runtime, checkpoint, move_on_after, nursery, sleep, sleep_forever};
 use trioxide_testing::{MockClock, on_each};
@@ -45,7 +45,8 @@ fn a_hundred_thousand_suspended_tasks_are_cut() {
                     sleep_forever().await;
                 }));
             }
-            until(|| started.get() == 100_000).await;
+            all_wait().await;
+            assert_eq!(started.get(), 100_000);
             n.cancel("enough");
         })
         .await;
@@ -480,7 +481,8 @@ fn a_waker_that_panics_is_contained() {
             let waker = Waker::from(panics.clone());
             assert!(Pin::new(&mut task).poll(&mut Context::from_waker(&waker)).is_pending());
             gate.open();
-            until(|| panics.0.load(Ordering::SeqCst)).await;
+            all_wait().await;
+            assert!(panics.0.load(Ordering::SeqCst));
             task.await.unwrap();
         })
         .await;

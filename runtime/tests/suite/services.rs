@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use crate::common::{ALL, Count, Flag, Gate, Never, SetOnDrop, a_while, blow, errors, hold, panic_of, until};
+use crate::common::{ALL, Count, Flag, Gate, Never, SetOnDrop, a_while, all_wait, blow, errors, hold, panic_of, until};
 use futures_util::poll;
 use trioxide_runtime::{
     CancelScope, CancelSource, Nursery, NurseryError, StartError, Started, checkpoint, finally, nursery, nursery_with,
@@ -215,7 +215,8 @@ fn a_service_that_is_starting_keeps_the_nursery_open_until_it_is_ready() {
                     });
                     assert_eq!(started.await, Ok(()));
                 });
-                until(|| n.statistics().services == 1).await;
+                all_wait().await;
+                assert_eq!(n.statistics().services, 1);
                 go.open();
             })
             .await;

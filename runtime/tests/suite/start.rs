@@ -4,7 +4,7 @@ use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::common::{ALL, Flag, Gate, Never, PanicOnDrop, SetOnDrop, a_while, blow, errors, hold, panic_of, until};
+use crate::common::{ALL, Flag, Gate, Never, PanicOnDrop, SetOnDrop, a_while, all_wait, blow, errors, hold, panic_of};
 use futures_util::future::BoxFuture;
 use futures_util::poll;
 use trioxide_runtime::{
@@ -358,7 +358,8 @@ fn a_child_of_nursery_with_may_borrow() {
                 env.fetch_add(1, Ordering::Relaxed);
             });
             let lent = first.await.unwrap();
-            until(|| lent.load(Ordering::Relaxed) == 2).await;
+            all_wait().await;
+            assert_eq!(lent.load(Ordering::Relaxed), 2);
             Ok::<_, Never>(lent.load(Ordering::Relaxed))
         })
         .await;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use crate::common::{ALL, Crowd, Flag, Gate, Never, SetOnDrop, a_while, blow, hold, panic_in, panic_of, until};
+use crate::common::{ALL, Crowd, Flag, Gate, Never, SetOnDrop, a_while, all_wait, blow, hold, panic_in, panic_of};
 use futures_util::future::join_all;
 use futures_util::poll;
 use trioxide_runtime::{Runtime, blocking, checkpoint, nursery, shield, sleep, sleep_forever};
@@ -47,7 +47,8 @@ fn a_dropped_handle_changes_nothing_and_the_value_is_dropped() {
                     Ok::<_, Never>(guard)
                 });
                 if at % 2 == 0 {
-                    until(|| task.is_finished()).await;
+                    all_wait().await;
+                    assert!(task.is_finished());
                 }
                 drop(task);
             }
@@ -139,11 +140,13 @@ fn the_last_waker_is_the_one_that_is_woken() {
             // One is in the slot; nobody else keeps any.
             assert_eq!(wakers.iter().map(Arc::strong_count).sum::<usize>(), 11);
             gate.open();
-            until(|| wakers[9].0.load(Ordering::SeqCst) == 1).await;
+            all_wait().await;
+            assert_eq!(wakers[9].0.load(Ordering::SeqCst), 1);
             assert!(wakers[..9].iter().all(|woken| woken.0.load(Ordering::SeqCst) == 0));
             assert_eq!(Pin::new(&mut task).poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(())));
             drop(task);
-            until(|| wakers.iter().all(|woken| Arc::strong_count(woken) == 1)).await;
+            all_wait().await;
+            assert!(wakers.iter().all(|woken| Arc::strong_count(woken) == 1));
         })
         .await;
     });
