@@ -45,6 +45,9 @@ pub(crate) struct Unmade {
     pub(super) armed: bool,
     /// Its inside gets the node as its waker also where nothing around is cancelled: for whoever polls the scope only if its node was woken.
     pub(super) always_own: bool,
+    /// Fills the word, so that the compiler writes the last four fields by one store and no byte of `node` with them: a load of that, which comes next, would have to wait until both stores
+    /// are in the cache.
+    _filler: bool,
 }
 
 // SAFETY: U3: while the future may go to another thread, it is not being polled, and nobody follows `around`.
@@ -64,6 +67,7 @@ impl Unmade {
             entered: false,
             armed: false,
             always_own: false,
+            _filler: false,
         }
     }
 
