@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::common::{ALL, Crowd, Flag, Gate, Never, SetOnDrop, a_while, all_wait, blow, hold, panic_in, panic_of};
 use futures_util::future::join_all;
 use futures_util::poll;
-use trioxide_runtime::{Runtime, blocking, checkpoint, nursery, shield, sleep, sleep_forever};
+use trioxide_runtime::{CancelScope, Runtime, blocking, checkpoint, nursery, shield, sleep, sleep_forever, task_local};
 use trioxide_testing::{CountDrops, on_each};
 
 #[test]
@@ -149,6 +149,50 @@ fn the_last_waker_is_the_one_that_is_woken() {
             assert!(wakers.iter().all(|woken| Arc::strong_count(woken) == 1));
         })
         .await;
+    });
+}
+
+task_local! {
+    static LEVEL: u32;
+}
+
+/// A node, a request to cancel, a handle's waker, bindings: a task may have any of them, and keeps what it has when another comes.
+#[test]
+fn what_a_task_has_besides_its_future_comes_in_every_order() {
+    on_each(ALL, async || {
+        for case in 0..16 {
+            let [has_scope, is_awaited_first, has_begun, has_local] = [1, 2, 4, 8].map(|bit| case & bit != 0);
+            let begun = Flag::default();
+            let body = async {
+                nursery(async |n| {
+                    let begins = begun.clone();
+                    let mut child = n.spawn(async move {
+                        assert_eq!(LEVEL.try_get(), has_local.then_some(7));
+                        begins.set();
+                        if has_scope {
+                            let _ = CancelScope::new().run(sleep_forever()).await;
+                        }
+                        sleep_forever().await;
+                        Ok::<_, Never>(())
+                    });
+                    if is_awaited_first {
+                        assert!(Pin::new(&mut child).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+                    }
+                    if has_begun {
+                        begun.wait().await;
+                    }
+                    child.cancel("enough");
+                    child.cancel("more than that");
+                    let cancelled = child.await.unwrap_err();
+                    assert_eq!(cancelled.reason().message(), Some("enough"), "case {case}");
+                })
+                .await;
+            };
+            match has_local {
+                true => LEVEL.scope(7, body).await,
+                false => body.await,
+            }
+        }
     });
 }
 
