@@ -155,6 +155,9 @@ struct InTurn {
 pub(super) struct Due(Option<Vec<Armed>>);
 
 impl Due {
+    /// Nothing.
+    pub(super) const NONE: Self = Self(None);
+
     /// The turn has ended.
     #[inline]
     pub(super) fn tell(self) {
@@ -175,16 +178,18 @@ impl After {
         Self { list: AtomicPtr::new(ptr::null_mut()) }
     }
 
+    /// A turn begins: what is armed becomes due. The caller holds `RUNNING`.
     #[inline]
-    fn turn_begins(&self) {
+    pub(super) fn turn_begins(&self) {
         if let Some(list) = self.list() {
             list.make_due();
         }
     }
 
+    /// The turn ends, and with it perhaps the task: what is to be told then. The task may be `due_again`, as it was woken meanwhile. The caller holds `RUNNING`.
     #[inline]
-    fn turn_ends(&self, due_again: impl FnOnce() -> bool) -> Option<Vec<Armed>> {
-        self.list()?.take_due(due_again)
+    pub(super) fn turn_ends(&self, due_again: impl FnOnce() -> bool) -> Due {
+        Due(self.list().and_then(|list| list.take_due(due_again)))
     }
 
     /// What is armed, if that is. The caller runs in the task, so it holds `RUNNING`.
@@ -412,25 +417,13 @@ impl Header {
         }
     }
 
-    /// A turn begins: what is armed becomes due. The caller holds `RUNNING`.
-    #[inline]
-    pub(super) fn turn_begins(&self) {
-        if let Some(after) = self.extras.after() {
-            after.turn_begins();
-        }
-    }
-
-    /// The turn ends, and with it perhaps the task: what is to be told then. The task may be `due_again`, as it was woken meanwhile. The caller holds `RUNNING`.
-    #[inline]
-    pub(super) fn turn_ends(&self, due_again: impl FnOnce() -> bool) -> Due {
-        Due(self.extras.after().and_then(|after| after.turn_ends(due_again)))
-    }
-
     /// The task has completed: there is no turn to come, so what is armed is told of. The caller held `RUNNING`, and nobody does after it.
     #[inline]
     pub(super) fn tell_end(&self) {
-        self.turn_begins();
-        self.turn_ends(|| false).tell();
+        if let Some(after) = self.extras.after() {
+            after.turn_begins();
+            after.turn_ends(|| false).tell();
+        }
     }
 
     /// The future has ended: tells if it has left locks behind.

@@ -17,11 +17,11 @@ use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::after::Holds;
+use super::after::{Due, Holds};
 use super::extras::Extras;
 use super::marks::{FUTURE_ENDED, LOCALS, MAIN, Marks, NO_VALUE, SERVICE, VALUE};
 use super::site::Site;
@@ -252,10 +252,9 @@ enum Outcome<O> {
 unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Turn) -> bool {
     // SAFETY: `RUNNING` is ours (caller), so the task has not ended (T1).
     let header = unsafe { task.as_ref() };
-    if header.has_request() {
-        header.own_node_or_make();
-    }
-    let node = header.own_node().map_or(header.base(), ptr::from_ref);
+    // What is armed later than this, in this turn, does not become due in it: so at the end of the turn there is no second look.
+    let (own, after) = header.extras.at_poll(|| header.own_or_make());
+    let node = if own.is_null() { header.base() } else { own };
     // SAFETY: T2, T6.
     let node = unsafe { &*node };
     let next = context::with_task(task, node, turn.budget, || {
@@ -263,7 +262,9 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Tur
         let waker = waker_ref(header);
         let mut cx = Context::from_waker(&waker);
         let mut deliver = !node.is_effective();
-        header.turn_begins();
+        if let Some(after) = after {
+            after.turn_begins();
+        }
         let outcome = loop {
             let yields = context::yields();
             // SAFETY: `RUNNING` is ours (T4); the future never moves: it lies in the cell.
@@ -272,7 +273,9 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Tur
                 Ok(Poll::Ready(output)) => break Outcome::Output(output),
                 Err(panic) => break Outcome::Panic(panic),
                 Ok(Poll::Pending) if !is_cut(header, yields, &cx) => {
-                    header.turn_ends(|| is_due(header)).tell();
+                    if let Some(after) = after {
+                        after.turn_ends(|| is_due(header)).tell();
+                    }
                     if context::must_ask_again() {
                         let _ = header.state.notify(); // We hold `RUNNING`, so it is noted, and queues nothing.
                     }
@@ -287,7 +290,7 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Tur
                 Ok(Poll::Pending) => break Outcome::Cut,
             }
         };
-        let due = header.turn_ends(|| false);
+        let due = after.map_or(Due::NONE, |after| after.turn_ends(|| false));
         // SAFETY: `RUNNING` is ours, and the future has not been finished before.
         unsafe { finish::<F, S>(task, outcome, turn) };
         due.tell();

@@ -132,19 +132,37 @@ impl Extras {
     /// The task's own node, if it has one.
     #[inline]
     pub(crate) fn node(&self) -> Option<&Node> {
-        let own = self.own();
-        if kind(own) != NODE {
-            return None;
+        let word = self.word();
+        if kind(word) != NODE {
+            // SAFETY: E2.
+            return unsafe { node_besides(word).as_ref() };
         }
         // SAFETY: E2.
-        unsafe { own.cast::<Node>().as_ref() }
+        unsafe { word.cast::<Node>().as_ref() }
+    }
+
+    /// What a poll begins with, in one look: the task's own node, if it has one or is to have one, and what is told after a turn. The caller holds `RUNNING`. `make`: makes the node, for a request that has none.
+    #[inline]
+    pub(crate) fn at_poll(&self, make: impl FnOnce() -> *const Node) -> (*const Node, Option<&After>) {
+        let word = self.word();
+        match kind(word) {
+            NODE => (word.cast::<Node>(), None),
+            WAKER => (ptr::null(), None),
+            _ => {
+                // One look: a request may come at any time, where there was nothing.
+                let own = match self.own() {
+                    request if kind(request) == REQUEST => make(),
+                    node => node.cast::<Node>().cast_const(),
+                };
+                (own, self.after())
+            }
+        }
     }
 
     /// Whether somebody has asked to cancel this task before it had a node.
-    #[inline]
+    #[cfg(loom)]
     pub(crate) fn has_request(&self) -> bool {
-        // Nearly always the word says so at once: a node, a waker and nothing have the lowest bit clear.
-        self.word().addr() & REQUEST != 0 && kind(self.own()) == REQUEST
+        kind(self.own()) == REQUEST
     }
 
     /// Puts the task's own node, and gives the request that was there. The caller holds `RUNNING` (E3).
@@ -310,6 +328,21 @@ impl Extras {
 unsafe fn several<'a>(word: *mut ()) -> &'a Several {
     // SAFETY: E2; it is made by `into_block`, and used by reference only.
     unsafe { &*untagged(word).cast::<Several>() }
+}
+
+/// The node of a task that has, or may have, something besides it; null: none.
+///
+/// # Safety
+///
+/// `word` is not a node.
+#[inline]
+unsafe fn node_besides(word: *mut ()) -> *const Node {
+    if kind(word) != SEVERAL {
+        return ptr::null();
+    }
+    // SAFETY: it is a `Several`.
+    let own = unsafe { several(word) }.own.load(Acquire);
+    if kind(own) == NODE { own.cast::<Node>() } else { ptr::null() }
 }
 
 /// # Safety

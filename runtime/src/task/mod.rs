@@ -303,12 +303,6 @@ impl Header {
         unsafe { &*own }
     }
 
-    /// Whether somebody has asked to cancel this task before it had a node.
-    #[inline]
-    pub(crate) fn has_request(&self) -> bool {
-        self.extras.has_request()
-    }
-
     /// Cancels this task alone. The caller holds a reference.
     pub(crate) fn cancel(&self, reason: CancelReason) {
         match self.extras.ask(reason) {
