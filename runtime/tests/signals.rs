@@ -184,7 +184,7 @@ fn counting() -> libc::sighandler_t {
 
 async fn handled_times(times: usize) {
     while HANDLED.load(Ordering::SeqCst) < times {
-        checkpoint().await;
+        checkpoint().await; // retry: a handler of signals can tell nobody
     }
 }
 

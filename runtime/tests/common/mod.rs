@@ -29,7 +29,7 @@ pub(crate) async fn all_wait() {
 /// [`all_wait`] would not do; and nobody tells of it, as it is a count of the runtime, say.
 pub(crate) async fn until(condition: impl Fn() -> bool) {
     while !condition() {
-        checkpoint().await;
+        checkpoint().await; // retry: see above
     }
 }
 

@@ -8,7 +8,7 @@ use trioxide_runtime::{
 };
 use trioxide_testing::{MockClock, on_each_with_clock};
 
-use crate::common::{ALL, Gate, Never, a_while};
+use crate::common::{ALL, Gate, Never, a_while, all_wait};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -68,14 +68,12 @@ fn c007_the_tree_shows_nurseries_and_tasks_at_each_step() {
                     ready.await.unwrap();
                     sleep_forever().await;
                 });
-                a_while().await;
+                all_wait().await;
                 // While it starts and afterwards, it is a task of the nursery for which it is meant.
                 let wanted = [row("main", None), row("parent", Some("main")), row("starts", Some("main"))];
-                while outline(&task_tree()) != wanted {
-                    checkpoint().await;
-                }
+                assert_eq!(outline(&task_tree()), wanted);
                 gate.open();
-                a_while().await;
+                all_wait().await;
                 assert_eq!(outline(&task_tree()), wanted);
                 assert_eq!(task_tree().tasks().filter(|entry| entry.task().unwrap().parent() == Some(main)).count(), 2);
                 n.cancel("seen");

@@ -9,7 +9,7 @@ use trioxide_runtime::{
     Hogging, Nursery, Runtime, TaskId, TaskState, checkpoint, current_task, nursery, sleep_forever, task_tree,
 };
 
-use crate::common::{ALL, Never};
+use crate::common::{ALL, Never, all_wait};
 
 /// A runtime whose watchdog sends what it reports.
 fn watched(workers: usize, limit: Duration) -> (Runtime, Receiver<Hogging>) {
@@ -114,9 +114,9 @@ fn who_is_suspended_is_not_reported() {
             for _ in 0..4 {
                 n.task("rests").spawn(sleep_forever());
             }
-            while task_tree().tasks().filter(|entry| entry.state() == Some(TaskState::Suspended)).count() < 4 {
-                checkpoint().await;
-            }
+            all_wait().await;
+            let suspended = task_tree().tasks().filter(|entry| entry.state() == Some(TaskState::Suspended)).count();
+            assert_eq!(suspended, 4);
             let suspended = Instant::now();
             let mut also = Vec::new();
             for _ in 0..3 {

@@ -1,6 +1,6 @@
 //! A future that nobody polls holds nobody up (*futurelock*). The first test is the program of Oxide's RFD 609.
 
-use crate::common::WORKERS;
+use crate::common::{WORKERS, all_wait};
 use futures_util::future::{BoxFuture, Either, FutureExt, join_all, select};
 use futures_util::poll;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -65,9 +65,8 @@ fn the_lock_goes_to_another_task_on_which_the_first_waits() {
                 checkpoint().await;
                 is_done.set();
             });
-            while lock.statistics().tasks_waiting < 2 {
-                checkpoint().await;
-            }
+            all_wait().await;
+            assert_eq!(lock.statistics().tasks_waiting, 2);
             drop(guard);
             done.wait().await;
             // Its place was kept: it comes before one who has come meanwhile.
@@ -174,9 +173,8 @@ fn who_comes_by_in_the_second_of_two_turns_is_not_passed_over() {
             waits.wait().await;
             let mutex = lock.clone();
             n.spawn(async move { mutex.lock().await.unwrap().push("second") });
-            while lock.statistics().tasks_waiting < 2 {
-                checkpoint().await;
-            }
+            all_wait().await;
+            assert_eq!(lock.statistics().tasks_waiting, 2);
             drop(guard);
         })
         .await;
@@ -195,12 +193,11 @@ fn a_task_that_is_always_due_again_holds_nobody_up() {
         nursery(async |n| {
             let mutex = lock.clone();
             let second = n.spawn(async move { drop(mutex.lock().await.unwrap()) });
-            while lock.statistics().tasks_waiting < 2 {
-                checkpoint().await;
-            }
+            all_wait().await;
+            assert_eq!(lock.statistics().tasks_waiting, 2);
             drop(guard);
             while !second.is_finished() {
-                checkpoint().await;
+                checkpoint().await; // retry: it is this task that is to be due again and again
             }
         })
         .await;

@@ -1,6 +1,6 @@
 //! Mutexes: one at a time, nothing lost, told when there is nothing to wait for.
 
-use crate::common::{WORKERS, begin_in_cancelled_scope, cancel_while_waiting, drop_after};
+use crate::common::{WORKERS, all_wait, begin_in_cancelled_scope, cancel_while_waiting, drop_after};
 use futures_util::poll;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -161,9 +161,8 @@ fn a_leaked_guard_is_reported_when_its_task_has_ended() {
             n.spawn(async move {
                 std::mem::forget(leaky.lock().await.unwrap());
                 has_leaked.set();
-                while leaky.statistics().tasks_waiting == 0 {
-                    checkpoint().await;
-                }
+                all_wait().await;
+                assert_eq!(leaky.statistics().tasks_waiting, 1);
             });
             leaked.wait().await;
             n.spawn(async move {
@@ -232,7 +231,7 @@ fn threads_stand_in_the_same_line() {
                 blocking(move || *other.blocking_lock().unwrap() += 1).await;
             });
             while lock.statistics().tasks_waiting == 0 {
-                checkpoint().await;
+                checkpoint().await; // retry: a thread waits, and so not all is quiet
             }
             drop(guard);
         })
