@@ -181,6 +181,22 @@ fn a_leaked_guard_is_reported_when_its_task_has_ended() {
     });
 }
 
+/// So many that a task's count of them, which has sixteen bits, is zero again.
+#[test]
+fn of_very_many_guards_that_a_task_leaks_none_is_forgotten() {
+    on_each(WORKERS, async || {
+        let locks: Arc<Vec<_>> = Arc::new((0..1 << 16).map(Mutex::new).collect());
+        nursery(async |n| {
+            let leaky = locks.clone();
+            n.spawn(async move { leaky.iter().for_each(|lock| std::mem::forget(lock.try_lock().unwrap())) });
+        })
+        .await;
+        for lock in [&locks[0], &locks[4711], &locks[(1 << 16) - 1]] {
+            assert!(lock.lock().await.is_err());
+        }
+    });
+}
+
 /// The first to wait comes after the holder has ended: the line learns of it then.
 #[test]
 fn who_comes_after_the_end_of_the_holder_is_told() {
