@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -162,6 +163,27 @@ fn cancel_a_task() {
                 sleep_forever().await;
                 Ok::<_, Infallible>(())
             });
+            task.cancel("enough");
+            assert!(task.await.is_err());
+        }));
+    });
+}
+
+/// The same for a child that is awaited already, and opens a scope meanwhile: its handle's waker, the request and its node come to one word (`task::extras`), on two workers.
+#[test]
+fn cancel_a_task_that_is_awaited_and_opens_a_scope() {
+    explore("whole: cancel a task that is awaited and opens a scope", 1, || {
+        run(nursery(async |n| {
+            let mut task = n.spawn(async {
+                let _ = CancelScope::new().run(sleep_forever()).await;
+                sleep_forever().await;
+                Ok::<_, Infallible>(())
+            });
+            poll_fn(|cx| {
+                assert!(Pin::new(&mut task).poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
             task.cancel("enough");
             assert!(task.await.is_err());
         }));
