@@ -39,7 +39,7 @@ mod queue;
 
 use crate::primitives::atomic::Ordering;
 use crate::primitives::{Mutex, MutexGuard};
-use queue::{NOTIFIED, Node, OUTSIDE, Queue, payload_of, queue_of, waiting_in, with_fields};
+use queue::{MOST_QUEUES, NOTIFIED, Node, OUTSIDE, Queue, payload_of, queue_of, waiting_in, with_fields};
 use std::marker::PhantomPinned;
 use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
@@ -63,6 +63,7 @@ impl<G, P: Default, const N: usize> Lot<G, P, N> {
     /// A lot with empty queues.
     #[cfg(not(loom))]
     pub const fn new(state: G) -> Self {
+        const { assert!(N <= MOST_QUEUES) };
         let queues = [const { Queue::new() }; N];
         Self { inner: Mutex::new(Inner { state, queues }) }
     }
@@ -70,6 +71,7 @@ impl<G, P: Default, const N: usize> Lot<G, P, N> {
     /// A lot with empty queues.
     #[cfg(loom)]
     pub fn new(state: G) -> Self {
+        const { assert!(N <= MOST_QUEUES) };
         let queues = [const { Queue::new() }; N];
         Self { inner: Mutex::new(Inner { state, queues }) }
     }

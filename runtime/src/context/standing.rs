@@ -1,7 +1,6 @@
 //! A scope without a node stands in the context while its inside is polled (`scope::unmade`).
 //!
 //! Before that it looks at what is around, and afterwards at what has changed. This is in the way of every time-out and scope.
-#![allow(unsafe_code)]
 
 use std::marker::PhantomData;
 use std::task::Context as TaskContext;

@@ -5,9 +5,9 @@
 //!  ┌ Header ──────────────────────────────────────────────────┐┌ stage ──────────────────────┐┌ locals ──────┐
 //!  │ state  vtable  base  links  id  extras  spawn site  marks ││ the future, then the output ││ if there are │
 //!  └──────────────────────────────────────────────────────────┘└─────────────────────────────┘└──────────────┘
+//! ```
 //!
 //! There may be millions of tasks, and a spawn writes all of it: so a header has no word that one of the others can do for. `cell` asserts how large it is.
-//! ```
 //!
 //! | file | duty |
 //! | --- | --- |
@@ -15,7 +15,7 @@
 //! | `mod` (here) | the header, and what others may do with a task of unknown type |
 //! | `cell` | the allocation, the poll of a task, the way from `Ready`, a panic or a cut to its end |
 //! | `waker` | the waker |
-//! | `extras` | its own node, a request to cancel it, the waker of its handle |
+//! | `extras` | its own node, a request to cancel it, the waker of its handle, what is told after a turn |
 //! | `marks`, `site` | what is said in one bit each; where it was spawned, in four bytes |
 //! | `memory` | where cells lie, and lie again |
 //! | `handle` | `Task<T>` |

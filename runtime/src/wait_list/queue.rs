@@ -11,6 +11,8 @@ pub(super) const OUTSIDE: u8 = 0;
 pub(super) const NOTIFIED: u8 = 1;
 /// In queue number zero; the others follow.
 const WAITING: u8 = 2;
+/// More than these have no state.
+pub(super) const MOST_QUEUES: usize = (u8::MAX - WAITING) as usize + 1;
 
 /// The state of a node in that queue.
 #[inline]
