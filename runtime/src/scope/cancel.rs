@@ -93,6 +93,9 @@ impl Node {
                             // It may have looked at its base, found guards, and lost them before this mark.
                             node.wake_owner();
                         }
+                    } else {
+                        // Cancelled itself: it had left its inside to a scope around, from which it is shielded now, and is the outermost.
+                        node.notify_owner();
                     }
                 }
                 (true, false) => {

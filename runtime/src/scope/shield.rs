@@ -13,6 +13,8 @@
 //!   task reads it again at the end of the poll, when everything is registered, and if marks were taken back meanwhile, polls once more
 //!   (`must_ask_again`).
 //!
+//! A scope inside that is cancelled itself stays so. It may have been suspended, and have left its inside to the cancelled scope around, as to the outermost; now it is that, and the walk wakes it.
+//!
 //! A shield that comes too late gives way. When it is switched on, something inside may have been cut already: a nursery's body or child, or the body
 //! of a `finally`. What was cut has no value to give, and the code around it cannot go on. So it takes back the shields between itself and
 //! the cancelled scope (`give_way`), and is dropped by that. (In Trio a `Cancelled` that is under way passes a shield that is set meanwhile.)

@@ -3,8 +3,8 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use crate::common::{ALL, Flag, Gate, a_while, panic_of};
-use futures_util::future::LocalBoxFuture;
+use crate::common::{ALL, Flag, Gate, a_while, all_wait, panic_of};
+use futures_util::future::{self, LocalBoxFuture};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt, poll};
 use trioxide_runtime::{CancelScope, checkpoint, finally, join, move_on_after, nursery, race, shield, sleep_forever};
@@ -125,5 +125,36 @@ fn a_shield_that_a_branch_has_left_aside_is_given_up_while_other_parts_are_busy(
         };
         let arms: FuturesUnordered<LocalBoxFuture<'_, ()>> = [branch.boxed_local()].into_iter().collect();
         assert!(scope.run(arms.for_each(async |()| {})).await.is_err());
+    });
+}
+
+/// It had left its inside to the cancelled scope around it, to which it became invisible then. So it had to see to itself, and was not told.
+#[test]
+fn a_cancelled_scope_is_the_outermost_when_a_shield_comes_between() {
+    on_each(ALL, async || {
+        let (around, shielded, inner) = (CancelScope::new(), CancelScope::new(), CancelScope::new());
+        let (cancel_all, shield_it, cancel_it) = (around.handle(), shielded.handle(), inner.handle());
+        let (gate, ended) = (Gate::default(), Flag::default());
+        nursery(async |n| {
+            let (held, cut) = (gate.clone(), ended.clone());
+            n.spawn(async move {
+                let inside = async {
+                    // It polls again only what was woken.
+                    let mut arms: FuturesUnordered<_> = [Box::pin(inner.run(sleep_forever()))].into_iter().collect();
+                    assert!(matches!(arms.next().await, Some(Err(_))));
+                    cut.set();
+                };
+                let _ = around.run(future::join(shield(held.pass()), shielded.run(inside))).await;
+            });
+            all_wait().await;
+            cancel_all.cancel("everything, which the other shield holds up");
+            all_wait().await;
+            cancel_it.cancel("this too");
+            all_wait().await;
+            shield_it.set_shield(true);
+            ended.wait().await;
+            gate.open();
+        })
+        .await;
     });
 }

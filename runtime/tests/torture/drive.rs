@@ -96,7 +96,7 @@ pub(crate) fn play_on(runtime: &Runtime, tree: &Op) -> Vec<String> {
 
 /// Some tree of these leaves something behind, or a thread that has ended has left something to be collected later. Finds the tree.
 fn hunt_leak(seeds: std::ops::Range<u64>, workers: usize) {
-    let trees: Vec<_> = seeds.clone().map(plan::tree).collect();
+    let trees: Vec<_> = seeds.map(|seed| (seed, plan::tree(seed))).collect();
     if !leak(&trees, workers) {
         return;
     }
@@ -105,7 +105,8 @@ fn hunt_leak(seeds: std::ops::Range<u64>, workers: usize) {
         let half = from + (to - from) / 2;
         (from, to) = if leak(&trees[from..half], workers) { (from, half) } else { (half, to) };
     }
-    report(seeds.start + from as u64, workers, &trees[from], &[LEFT.to_owned()], Fault::Leak);
+    let (seed, tree) = &trees[from];
+    report(*seed, workers, tree, &[LEFT.to_owned()], Fault::Leak);
 }
 
 /// How many plays make a window, in which a leak of some bytes for each is more than the noise.
@@ -115,7 +116,7 @@ const NOISE: isize = 2048;
 
 /// Whether more and more memory is in use, the more often `trees` are played on one runtime. What each worker makes once takes a window or two; a leak
 /// is in each.
-fn leak(trees: &[Op], workers: usize) -> bool {
+fn leak(trees: &[(u64, Op)], workers: usize) -> bool {
     let runtime = runtime(workers);
     // Memory of tasks that waits for the next ones, on many workers for long, is no leak.
     let spare = || {
@@ -124,7 +125,9 @@ fn leak(trees: &[Op], workers: usize) -> bool {
     };
     let grows = |plays: usize| {
         let before = alloc::live() - spare();
-        trees.iter().cycle().take(plays.max(trees.len() * 2)).for_each(|tree| drop(play_on(&runtime, tree)));
+        for (seed, tree) in trees.iter().cycle().take(plays.max(trees.len() * 2)) {
+            drop(watchdog::watched(*seed, workers, tree, || play_on(&runtime, tree)));
+        }
         is_more_left(before + spare() + NOISE)
     };
     grows(WINDOW / 2); // the threads of an earlier runtime end meanwhile, and what they free is not ours
@@ -150,14 +153,15 @@ pub(crate) enum Fault {
     Leak,
 }
 
-/// What goes wrong in some of many plays.
-pub(crate) fn try_often(tree: &Op, workers: usize, fault: Fault) -> Option<Vec<String>> {
+/// What goes wrong in some of many plays of `tree`, which is that of `seed`, or what is left of it.
+pub(crate) fn try_often(seed: u64, tree: &Op, workers: usize, fault: Fault) -> Option<Vec<String>> {
     match fault {
         Fault::Rule => {
             let runtime = runtime(workers);
-            (0..40).map(|_| play_on(&runtime, tree)).find(|broken| !broken.is_empty())
+            let mut plays = (0..40).map(|_| watchdog::watched(seed, workers, tree, || play_on(&runtime, tree)));
+            plays.find(|broken| !broken.is_empty())
         }
-        Fault::Leak => leak(std::slice::from_ref(tree), workers).then(|| vec![LEFT.to_owned()]),
+        Fault::Leak => leak(&[(seed, tree.clone())], workers).then(|| vec![LEFT.to_owned()]),
     }
 }
 
@@ -166,8 +170,9 @@ const LEFT: &str = "memory is left";
 fn report(seed: u64, workers: usize, tree: &Op, broken: &[String], fault: Fault) -> ! {
     let mut text = format!("seed {seed}, {workers} worker(s):\n  {}\n{tree}", broken.join("\n  "));
     eprintln!("{text}\nshrinking …");
-    let (small, cuts) = shrink::shrink(tree, |tree| try_often(tree, workers, fault).is_some());
-    let broken = try_often(&small, workers, fault).unwrap_or_else(|| vec!["(not in 40 further plays)".to_owned()]);
+    let (small, cuts) = shrink::shrink(tree, |tree| try_often(seed, tree, workers, fault).is_some());
+    let broken =
+        try_often(seed, &small, workers, fault).unwrap_or_else(|| vec!["(not in 40 further plays)".to_owned()]);
     let _ = write!(text, "\nshrunk to:\n  {}\n{small}\n{}", broken.join("\n  "), command(seed, workers, &cuts));
     panic!("{text}");
 }

@@ -85,8 +85,7 @@ fn replay() {
     println!("{tree}");
     for _ in 0..20 {
         for fault in [drive::Fault::Rule, drive::Fault::Leak] {
-            let broken = watchdog::watched(seed, workers, &tree, || drive::try_often(&tree, workers, fault));
-            if let Some(broken) = broken {
+            if let Some(broken) = drive::try_often(seed, &tree, workers, fault) {
                 panic!("{}", broken.join("\n"));
             }
         }

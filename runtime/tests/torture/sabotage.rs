@@ -68,11 +68,11 @@ fn found(kind: Sabotage, text: &str) {
     let _alone = crate::alone();
     drive::quiet();
     for workers in crate::common::ALL {
-        let broken = drive::try_often(&in_a_tree(kind), *workers, fault).expect("it is found out");
+        let broken = drive::try_often(0, &in_a_tree(kind), *workers, fault).expect("it is found out");
         assert!(broken.iter().any(|broken| broken.contains(text)), "{workers} workers: {broken:?}");
     }
     // And shrinking leaves nothing else.
-    let (small, cuts) = shrink::shrink(&in_a_tree(kind), |tree| drive::try_often(tree, 1, fault).is_some());
+    let (small, cuts) = shrink::shrink(&in_a_tree(kind), |tree| drive::try_often(0, tree, 1, fault).is_some());
     assert!(matches!(small, Op::Sabotage(_)), "shrunk to\n{small}");
     assert!(matches!(shrink::cut(in_a_tree(kind), cuts), Op::Sabotage(same) if same == kind));
 }
