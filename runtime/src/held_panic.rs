@@ -48,11 +48,19 @@ impl HeldPanic {
 impl Drop for HeldPanic {
     fn drop(&mut self) {
         let Some(Held { payload, task }) = self.0.take() else { return };
-        // What holds it may have moved to another task since, and the first one may have ended.
-        match current_task().or(task) {
+        hand_on(payload, |payload| match task {
             Some(task) => keep_panic(&task, payload),
             None => drop_payload(Some(payload)),
-        }
+        });
+    }
+}
+
+/// Hands the panic of something that is being dropped to the task that does so, or lets `otherwise` have it. What is dropped may have moved to that task, and the one in which it began may
+/// have ended.
+pub(crate) fn hand_on(payload: Box<dyn Any + Send>, otherwise: impl FnOnce(Box<dyn Any + Send>)) {
+    match current_task() {
+        Some(task) => keep_panic(&task, payload),
+        None => otherwise(payload),
     }
 }
 

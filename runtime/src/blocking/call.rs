@@ -21,6 +21,7 @@ use super::name::ThreadName;
 use super::pool::{Job, Ticket};
 use crate::contain;
 use crate::context;
+use crate::held_panic::hand_on;
 use crate::limiter::OwnedLimiterGuard;
 use crate::local::Carried;
 use crate::nursery::pass_up;
@@ -97,7 +98,7 @@ impl<T, F> Drop for Running<T, F> {
         host.node.detach();
         host.node.let_go();
         match unread {
-            Slot::Full(Err(panic)) if !self.abandon => pass_up(&host.node, panic),
+            Slot::Full(Err(panic)) if !self.abandon => hand_on(panic, |panic| pass_up(&host.node, panic)),
             unread => drop(unread),
         }
     }
@@ -166,7 +167,9 @@ impl<T, F> Running<T, F> {
             let Some(request) = sent else { return };
             ticket.pause();
             let yields = context::yields();
-            let polled = context::with_node(node, || request.as_mut().poll(cx));
+            let asked = node.own_waker_if_asked();
+            let mut inside = Context::from_waker(asked.as_ref().unwrap_or(cx.waker()));
+            let polled = context::with_node(node, || request.as_mut().poll(&mut inside));
             if polled.is_pending() {
                 if self.abandon {
                     return; // The scope around sees to it: it drops the whole call.

@@ -133,7 +133,7 @@ where
         }
         match this.kind.finish(values) {
             Some(output) => Poll::Ready(output),
-            None => cut(K::NAME),
+            None => cut(K::NAME, cx),
         }
     }
 }
@@ -154,9 +154,9 @@ pub(crate) fn first_branch(last: Option<usize>, len: usize, any: bool) -> usize 
 }
 
 /// Every branch has unwound because something above was cancelled; that drops us now.
-fn cut<T>(name: &str) -> Poll<T> {
+fn cut<T>(name: &str, cx: &Context<'_>) -> Poll<T> {
     assert!(
-        crate::scope::is_cut_here(),
+        crate::scope::is_cut_here(cx),
         "trioxide: `{name}` was polled again after a scope had cancelled it; it has no value to give"
     );
     Poll::Pending

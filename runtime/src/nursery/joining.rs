@@ -13,6 +13,7 @@ use super::{
     pass_up, report_error, report_panic,
 };
 use crate::context;
+use crate::held_panic::hand_on;
 use crate::scope::guard::Settled;
 use crate::scope::node::flag::{CHILD_CUT, CLOSED, ORPHANED};
 use crate::scope::{CancelReason, CancelSource, Node, is_cut_here};
@@ -126,7 +127,7 @@ impl Drop for Opened {
                 inner.extra.as_mut().and_then(|extra| extra.panic.take())
             };
             if let Some(panic) = panic {
-                pass_up(node, panic);
+                hand_on(panic, |panic| pass_up(node, panic));
             }
             body_gone(node);
         }
@@ -209,8 +210,7 @@ where
             Ended::Panicked(panic) => resume_unwind(panic),
             Ended::Failed(group) => Poll::Ready(Fut::Output::join(Err(NurseryError::Failed(group)))),
             // The scope around drops us here, unless nothing in here was cut by it. If a shield was put between meanwhile, it gives way.
-            Ended::Quietly if (this.value.is_none() || node.has(CHILD_CUT)) && cut_from_outside(node) => {
-                node.set_owner(cx.waker());
+            Ended::Quietly if (this.value.is_none() || node.has(CHILD_CUT)) && cut_from_outside(node, cx) => {
                 Poll::Pending
             }
             Ended::Quietly => Poll::Ready(Fut::Output::join(match this.value.take() {
@@ -232,9 +232,15 @@ where
         let mut this = self.as_mut().project();
         let node = this.opened.node();
         deliver &= !node.is_effective();
+        let asked = node.own_waker_if_asked();
+        if asked.is_some() && !node.is_holding() {
+            link(node);
+            node.answer(cx.waker());
+        }
+        let mut inside = Context::from_waker(asked.as_ref().unwrap_or(cx.waker()));
         let yields = context::yields();
         let body = this.body.as_mut().as_pin_mut().expect("polled while there is a body");
-        match catch_unwind(AssertUnwindSafe(|| context::with_node(node, || body.poll(cx)))) {
+        match catch_unwind(AssertUnwindSafe(|| context::with_node(node, || body.poll(&mut inside)))) {
             Ok(Poll::Ready(output)) => match output.into_result() {
                 Ok(value) => *this.value = Some(value),
                 Err(error) => {
@@ -250,7 +256,9 @@ where
                 link(node);
                 // Register first, then look (`scope::node` N3).
                 if !node.is_holding() {
-                    node.answer(cx.waker());
+                    if asked.is_none() {
+                        node.answer(cx.waker());
+                    }
                     node.hold();
                 }
                 let held = yields != context::yields(); // U2 of `scope::unmade`.
@@ -276,8 +284,8 @@ where
 }
 
 /// Whether what was cut in a nursery that has closed is for a scope around to report.
-pub(super) fn cut_from_outside(node: &Arc<Node>) -> bool {
-    context::is_cancelled() || (!node.is_cancelled() && is_cut_here())
+pub(super) fn cut_from_outside(node: &Arc<Node>, cx: &Context<'_>) -> bool {
+    context::is_refused(cx) || (!node.is_cancelled() && is_cut_here(cx))
 }
 
 /// What a closed nursery has to tell.

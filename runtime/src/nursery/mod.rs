@@ -262,14 +262,16 @@ pub(crate) fn report_panic(node: &Arc<Node>, panic: Box<dyn Any + Send>) {
     node.cancel_once(|| CancelReason::sibling(CancelSource::Panicked, node));
 }
 
-/// Keeps the first panic. Of further ones the panic hook has told.
+/// Keeps the first panic. Of further ones the panic hook has told; and so it has if `node` is that of a task that has ended, and has nobody to tell it to.
 pub(crate) fn keep_panic(node: &Node, panic: Box<dyn Any + Send>) {
     let mut panic = Some(panic);
     {
         let mut inner = node.inner.lock();
-        let slot = &mut inner.extra().panic;
-        if slot.is_none() {
-            *slot = panic.take();
+        if !(inner.ended && node.has(TASK_ROOT)) {
+            let slot = &mut inner.extra().panic;
+            if slot.is_none() {
+                *slot = panic.take();
+            }
         }
     }
     cell::drop_payload(panic);

@@ -98,9 +98,9 @@ where
 
 /// The place at which the cancelled scope around drops what has been cut.
 async fn cut<T>() -> T {
-    poll_fn(|_| {
+    poll_fn(|cx| {
         assert!(
-            is_cut_here(),
+            is_cut_here(cx),
             "trioxide: a function of `parallel` was polled again after a scope had cancelled it; it has no value to give"
         );
         Poll::Pending

@@ -1,21 +1,17 @@
 //! Clean-up that may await.
 
-use std::future::Future;
-use std::marker::PhantomData;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::deadline::Deadline;
-use super::node::Node;
 use super::node::flag::HOLDER;
 use super::scoped::{Scoped, shield};
 use super::shield::is_cut_here;
 use super::timeout::move_on_after;
 use crate::contain;
-use crate::context;
 use crate::held_panic::HeldPanic;
 
 /// Runs `body`, then `cleanup`, whatever becomes of `body`: its end, its panic, or its being cancelled.
@@ -55,7 +51,7 @@ where
     let mut panic = HeldPanic::none();
     let value = {
         let mut body = pin!(Some(body));
-        let caught = std::future::poll_fn(|cx| poll_caught(body.as_mut(), cx));
+        let caught = poll_fn(|cx| poll_caught(body.as_mut(), cx));
         let outcome = Scoped::new("finally", HOLDER, Deadline::Never, caught).await;
         let (value, panicked) = match outcome {
             Ok(Ok(value)) => (Some(value), None),
@@ -67,7 +63,7 @@ where
         value
     };
     let mut cleanup = pin!(Some(cleanup));
-    let cleaned = shield(std::future::poll_fn(|cx| poll_caught(cleanup.as_mut(), cx))).await;
+    let cleaned = shield(poll_fn(|cx| poll_caught(cleanup.as_mut(), cx))).await;
     let dropped = catch_unwind(AssertUnwindSafe(|| cleanup.set(None)));
     [cleaned.err(), dropped.err()].into_iter().flatten().for_each(|payload| panic.keep(payload));
     match (panic.take(), value) {
@@ -119,37 +115,13 @@ fn poll_caught<F: Future>(body: Pin<&mut Option<F>>, cx: &mut Context<'_>) -> Po
 }
 
 /// The place at which the cancelled scope around drops what has been cut.
-struct Cut<T> {
-    operation: &'static str,
-    /// So that a shield that is put between is noticed, and made to give way (`shield`).
-    node: Option<Arc<Node>>,
-    never: PhantomData<fn() -> T>,
-}
-
-/// See [`Cut`].
-pub(super) fn cut<T>(operation: &'static str) -> impl Future<Output = T> {
-    Cut { operation, node: None, never: PhantomData }
-}
-
-impl<T> Future for Cut<T> {
-    type Output = T;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        let operation = self.operation;
-        let node = self.node.get_or_insert_with(|| Node::attached(HOLDER, context::place(operation)));
-        node.set_owner(cx.waker());
+pub(super) async fn cut<T>(operation: &str) -> T {
+    poll_fn(|cx| {
         assert!(
-            is_cut_here(),
+            is_cut_here(cx),
             "trioxide: a `{operation}` was polled again after a scope had cancelled it; it has no value to give"
         );
         Poll::Pending
-    }
-}
-
-impl<T> Drop for Cut<T> {
-    fn drop(&mut self) {
-        if let Some(node) = &self.node {
-            node.detach();
-        }
-    }
+    })
+    .await
 }

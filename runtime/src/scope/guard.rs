@@ -21,10 +21,11 @@
 //!    a silent holder the scope no longer waits for what is due.
 
 use std::sync::Arc;
-use std::task::Context;
+use std::task::{Context, Waker};
 
 use super::node::Node;
 use super::node::flag::{EFFECTIVE, HOLDER, HOLDING, SUSPECT, TASK_ROOT, WOKEN};
+use crate::context;
 use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 use crate::primitives::atomic::fence;
 use crate::primitives::thread;
@@ -52,6 +53,11 @@ impl Node {
         if !self.is_holding() && self.begin_hold() {
             self.answer_cancel();
         }
+    }
+
+    /// For a holder that is about to poll its inside, and keeps no waker for that: itself, if something above is cancelled and so may ask (1.). The caller has answered, or does so first.
+    pub(crate) fn own_waker_if_asked(self: &Arc<Self>) -> Option<Waker> {
+        context::is_cancelled().then(|| Waker::from(Arc::clone(self)))
     }
 
     /// The counting part. For a node that is no `HOLDER`, under its lock.

@@ -148,7 +148,7 @@ pub(crate) struct Inner {
     /// The future that runs this node is in use, so its run has not ended (N6). Set when attached.
     pub(crate) active: bool,
     /// That future is gone, or its task.
-    pub(super) ended: bool,
+    pub(crate) ended: bool,
     /// Wakes the future that runs this node; for a task node, the task.
     pub(crate) owner: Option<Waker>,
     /// Suspended tasks that have this node as their base; there may be more in the shards (`suspended`).
@@ -351,7 +351,13 @@ impl Node {
         match self.retire() {
             Retired::Gone(waiters) => self.leave_tree(waiters),
             // What was forgotten in a shield has nobody left to shield it.
-            Retired::Stays => self.set_shield(false),
+            Retired::Stays => {
+                self.set_shield(false);
+                if self.has(GONE) {
+                    // Its task had ended before, and it may hang below another one that lives on.
+                    self.leave_tree(Vec::new());
+                }
+            }
         }
     }
 
@@ -367,11 +373,12 @@ impl Node {
         gone.map_or(Retired::Stays, Retired::Gone)
     }
 
-    /// The task of this node has ended, and its future has not: it was forgotten, or another task goes on polling it.
-    fn abandon(&self) {
+    /// The task of this node has ended, and its future may not have: it was forgotten, or another task goes on polling it. Whether that is there.
+    fn abandon(&self) -> bool {
         let mut inner = self.inner.lock();
+        let lives = inner.active;
         if inner.extra.as_ref().is_some_and(|extra| extra.moved.is_some()) {
-            return;
+            return lives;
         }
         let owner = inner.owner.take();
         let taken = inner.deactivate();
@@ -385,6 +392,7 @@ impl Node {
             contain::wake(owner);
         }
         waiters.into_iter().for_each(contain::wake);
+        lives
     }
 
     /// Whether the node may leave the tree now: the one who is told so does that, and wakes the waiters.
@@ -439,15 +447,20 @@ impl Node {
         parent
     }
 
-    /// The task of this task node has ended: takes apart what was forgotten below. A scope that another task goes on polling lives on, without
-    /// a place in the tree.
+    /// The task of this task node has ended: takes apart what was forgotten below. A scope that another task goes on polling lives on with what is in it,
+    /// without a place in the tree.
     pub(crate) fn detach_task(self: &Arc<Self>) {
-        let mut todo = Vec::new();
-        self.children(&self.inner.lock(), false, &mut todo);
-        while let Some(node) = todo.pop() {
-            node.children(&node.inner.lock(), false, &mut todo);
-            node.unlink();
-            node.abandon();
+        let mut tops = Vec::new();
+        self.children(&self.inner.lock(), false, &mut tops);
+        let mut todo: Vec<_> = tops.into_iter().map(|top| (top, false)).collect();
+        while let Some((node, has_parent)) = todo.pop() {
+            let mut below = Vec::new();
+            node.children(&node.inner.lock(), false, &mut below);
+            let lives = node.abandon();
+            if !(lives && has_parent) {
+                node.unlink();
+            }
+            todo.extend(below.into_iter().map(|node| (node, lives)));
         }
         self.detach();
         // Whatever may still hang below: once its task has ended no walk from above finds this node (N5).

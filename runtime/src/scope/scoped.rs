@@ -131,14 +131,14 @@ impl Entered {
         yielded
     }
 
-    /// After a poll of the inside that has not only yielded. `unmade`: it had no node when that began; `holder`: it had one that holds, and has answered.
+    /// After a poll of the inside that has not only yielded. `holder`: it had a node that holds when that began, and has answered; `answers`: otherwise it must have, if it holds now.
     /// `yields`: those that were counted before. `deliver`: what was completed before a cancel is to be delivered yet.
-    fn suspend(&mut self, unmade: bool, holder: bool, yields: u32, deliver: &mut bool, cx: &Context<'_>) -> Step {
+    fn suspend(&mut self, holder: bool, answers: bool, yields: u32, deliver: &mut bool, cx: &Context<'_>) -> Step {
         // Register first, then look (N3).
         let node = self.arm(holder, cx);
         let flags = node.flags.load(Acquire);
-        if unmade && flags & (HOLDER | SHIELD) != 0 && flags & (WOKEN | SUSPECT) != 0 {
-            return Step::Again; // Woken as soon as it was made, while its inside was being polled: it has not answered (`owner` O1).
+        if answers && !holder && flags & (HOLDER | SHIELD) != 0 && flags & (WOKEN | SUSPECT) != 0 {
+            return Step::Again; // Woken as soon as it was made, or its shield switched on, while its inside was being polled: it has not answered (`owner` O1).
         }
         if flags & HOLDER != 0 {
             node.hold();
@@ -247,7 +247,8 @@ impl<F: Future> Scoped<F> {
         };
         loop {
             let (mut holder, mut yields) = (false, 0);
-            if let Some(around) = unmade {
+            let made_now = unmade.is_some();
+            if let Some(around) = unmade.take() {
                 yields = around.yields;
             } else if let Some(node) = this.node.0.node() {
                 yields = context::yields();
@@ -267,7 +268,9 @@ impl<F: Future> Scoped<F> {
                     return Poll::Ready(Ok(self.end(output)));
                 }
             }
-            match this.node.suspend(unmade.take().is_some(), holder, yields, &mut deliver, cx) {
+            // What was polled with the node as its waker is not heard before that has answered.
+            let answers = made_now || this.own_waker.is_some();
+            match this.node.suspend(holder, answers, yields, &mut deliver, cx) {
                 Step::Wait => return Poll::Pending,
                 Step::Again => {}
                 Step::Cut(cancelled) => {

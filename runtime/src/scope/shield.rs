@@ -17,10 +17,11 @@
 //!
 //! A shield that comes too late gives way. When it is switched on, something inside may have been cut already: a nursery's body or child, or the body
 //! of a `finally`. What was cut has no value to give, and the code around it cannot go on. So it takes back the shields between itself and
-//! the cancelled scope (`give_way`), and is dropped by that. (In Trio a `Cancelled` that is under way passes a shield that is set meanwhile.)
+//! the cancelled scope (`give_way`), and is dropped by that. (In Trio a `Cancelled` that is under way passes a shield that is set meanwhile.) Until it is dropped it waits as a leaf
+//! that was refused, so it is polled when the shield comes (`is_cut_here`).
 
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Waker};
 
 use super::node::flag::{EFFECTIVE, HOLDER, SHIELD, SUSPECT, WOKEN};
 use super::node::{Inner, Node};
@@ -48,9 +49,15 @@ pub(crate) fn unmarked() -> u64 {
     UNMARKED.load(Acquire)
 }
 
-/// Whether what was cut at the place where the caller stands is dropped by a cancelled scope around. A shield between gives way.
-pub(crate) fn is_cut_here() -> bool {
-    context::is_cancelled() || context::current_node().is_some_and(|node| node.give_way())
+/// Whether what was cut at the place where the caller stands is dropped by a cancelled scope around. A shield between gives way. It is polled again if a shield is put between later,
+/// as a leaf that is refused here: a combinator of others polls only what was woken.
+pub(crate) fn is_cut_here(cx: &Context<'_>) -> bool {
+    while !context::is_refused(cx) {
+        if !context::current_node().is_some_and(|node| node.give_way()) {
+            return false;
+        }
+    }
+    true
 }
 
 impl Node {
@@ -127,22 +134,30 @@ impl Node {
         }
     }
 
-    /// Something here was cut by a cancelled scope above, and shields that were switched on later are in between: takes those back. False if no scope
-    /// is cancelled.
+    /// Something here was cut by a cancelled scope above, and shields that were switched on later are in between: takes those back, so that this node is effectively cancelled again, unless
+    /// another shield is switched on at this moment. False if no scope is cancelled.
     fn give_way(self: &Arc<Self>) -> bool {
-        let mut shields = Vec::new();
+        let mut path = Vec::new();
         let mut at = Some(self);
         while let Some(above) = at {
             if above.is_cancelled() {
                 // The outermost first: each one lets the walk come as far as the next.
-                shields.into_iter().rev().for_each(|shield: &Arc<Node>| shield.set_shield(false));
+                for node in path.into_iter().rev() {
+                    Self::let_through(node);
+                }
                 return true;
             }
-            if above.flags.load(Relaxed) & SHIELD != 0 {
-                shields.push(above);
-            }
+            path.push(above);
             at = above.parent();
         }
         false
+    }
+
+    fn let_through(self: &Arc<Self>) {
+        if self.has(SHIELD) {
+            self.set_shield(false);
+        } else if self.follow() == (false, true) {
+            self.spread(); // Another walk is on its way here, or none comes: the task of this node has ended.
+        }
     }
 }

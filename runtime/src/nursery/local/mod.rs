@@ -254,7 +254,7 @@ where
             return Poll::Ready(Fut::Output::join(Err(NurseryError::Failed(group))));
         }
         // The scope around drops us here, unless nothing in here was cut by it. If a shield was put between meanwhile, it gives way.
-        if (this.value.is_none() || this.report.child_cut) && cut_from_outside(&node) {
+        if (this.value.is_none() || this.report.child_cut) && cut_from_outside(&node, cx) {
             return Poll::Pending;
         }
         Poll::Ready(Fut::Output::join(match this.value.take() {
