@@ -384,6 +384,14 @@ pub(crate) fn with_current_task<R>(f: impl FnOnce(&Header) -> R) -> Option<R> {
     unsafe { task.as_ref() }.map(f)
 }
 
+/// Calls `f` with the task that is being polled, if there is one: one look at the thread's context for all that `f` needs of it.
+#[inline]
+pub(crate) fn with_task_if_any<R>(f: impl FnOnce(Option<&Header>) -> R) -> R {
+    let task = CONTEXT.try_with(|context| context.task.get()).unwrap_or(ptr::null());
+    // SAFETY: C1.
+    f(unsafe { task.as_ref() })
+}
+
 /// The worker, for `f`, if the task that it polls counts in `node` as an ordinary child; false otherwise.
 #[inline]
 pub(crate) fn worker_of_child(node: &Node, f: impl FnOnce(&Worker) -> bool) -> bool {

@@ -45,7 +45,8 @@ use crate::context;
 use crate::primitives::atomic::{AtomicU64, Ordering};
 use crate::task::Header;
 use crate::task::after::{self, AfterTurn, TaskRef};
-use crate::wait_list::{Locked, Lot};
+use crate::task::waker;
+use crate::wait_list::{Locked, Lot, Quiet};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -130,13 +131,18 @@ enum Who {
 }
 
 impl Who {
-    /// Who polls a wait with `waker`.
-    fn polls(waker: &Waker) -> Self {
-        if TaskRef::is_woken_by(waker) { Self::Woken } else { TaskRef::current().map_or(Self::Thread, Self::Task) }
+    /// Who polls a wait with `waker`: `task`, which is running, or a thread.
+    fn polls(waker: &Waker, task: Option<&Header>) -> Self {
+        match task {
+            Some(task) if waker::is_of(waker, task) => Self::Woken,
+            Some(task) => Self::Task(TaskRef::to(task)),
+            None => Self::Thread,
+        }
     }
 }
 
 type LockedLine<'a> = Locked<'a, State, Ask, QUEUES>;
+type QuietLine<'a> = Quiet<'a, State, Ask, QUEUES>;
 
 /// Why nothing was acquired at once.
 #[derive(Debug)]
@@ -221,13 +227,13 @@ impl Permits {
             return Err(Refusal::WouldBlock);
         }
         let line = self.line();
-        let mut locked = line.lot.lock();
-        self.busy(&mut locked);
+        let mut quiet = line.lot.lock_quietly();
+        self.busy(&mut quiet);
         if want.holder.is_some() {
-            line.may_be_owned(&mut locked);
+            line.may_be_owned(&mut quiet);
         }
-        let taken = line.take_new(&mut locked, want);
-        self.settle(&mut locked);
+        let taken = take_new(&mut quiet, want);
+        self.settle(&mut quiet);
         taken
     }
 
@@ -263,6 +269,7 @@ impl Permits {
     }
 
     /// Waits for what is wanted. No checkpoint: see [`poll_at_once`](Self::poll_at_once), or a thread waits.
+    #[inline]
     pub fn acquire(&self, permits: usize, owns: bool) -> Acquire<'_> {
         Acquire::new(self, permits, owns)
     }
@@ -296,49 +303,53 @@ impl Permits {
     #[cold]
     fn give_busy(&self, permits: usize) {
         let line = self.line();
-        let mut locked = line.lot.lock();
+        let mut quiet = line.lot.lock_quietly();
         // Meanwhile the last one may have left the line.
-        self.busy(&mut locked);
-        locked.put_back(permits);
-        locked.owner = None;
+        self.busy(&mut quiet);
+        quiet.put_back(permits);
+        quiet.owner = None;
         // Leaked for all that one could know, and now it has come back.
-        if locked.broken.is_some_and(|broken| !broken.panicked) {
-            locked.broken = None;
+        if quiet.broken.is_some_and(|broken| !broken.panicked) {
+            quiet.broken = None;
         }
-        self.serve_and_settle(locked);
+        self.serve_and_settle(line, quiet);
     }
 
     /// Takes away so many: what is free now, the rest as it comes back.
     pub fn withdraw(&self, permits: usize) {
         let line = self.line();
-        let mut locked = line.lot.lock();
-        self.busy(&mut locked);
-        let now = locked.free.min(permits);
-        locked.free -= now;
-        locked.debt += permits - now;
-        self.settle(&mut locked);
+        let mut quiet = line.lot.lock_quietly();
+        self.busy(&mut quiet);
+        let now = quiet.free.min(permits);
+        quiet.free -= now;
+        quiet.debt += permits - now;
+        self.settle(&mut quiet);
     }
 
-    /// Serves those in line as far as the permits go; if nobody is there, the word stands for them again.
-    fn serve_and_settle<'a>(&'a self, mut locked: LockedLine<'a>) {
-        let line = self.line();
-        loop {
-            match line.serve(locked) {
-                Err(mut locked) => return self.settle(&mut locked),
-                Ok(false) => return,
-                Ok(true) => locked = line.lot.lock(),
-            }
+    /// Serves those in `line`, which is locked, as far as the permits go; if nobody is there, the word stands for them again.
+    #[inline]
+    fn serve_and_settle<'a>(&self, line: &'a Arc<Line>, quiet: QuietLine<'a>) {
+        if let Some(mut quiet) = line.serve(quiet) {
+            self.settle(&mut quiet);
         }
     }
 
-    /// From here on, and until `settle`, the line stands for the word (P1).
-    fn busy(&self, locked: &mut LockedLine<'_>) {
+    /// From here on, and until `settle`, the line, whose state is locked, stands for the word (P1).
+    #[inline]
+    fn busy(&self, state: &mut State) {
+        if self.word.load(Ordering::Relaxed) & BUSY == 0 {
+            self.make_busy(state);
+        }
+    }
+
+    #[cold]
+    fn make_busy(&self, state: &mut State) {
         let mut word = self.word.load(Ordering::Relaxed);
         while word & BUSY == 0 {
             // Acquire: as in `take_fast`, for those who take from the line.
             match self.word.compare_exchange_weak(word, BUSY, Ordering::Acquire, Ordering::Relaxed) {
-                Ok(_) if word & OWNED != 0 => locked.owner = Some(word >> SHIFT),
-                Ok(_) => locked.free = (word >> SHIFT) as usize,
+                Ok(_) if word & OWNED != 0 => state.owner = Some(word >> SHIFT),
+                Ok(_) => state.free = (word >> SHIFT) as usize,
                 Err(now) => {
                     word = now;
                     continue;
@@ -349,18 +360,17 @@ impl Permits {
     }
 
     /// The word stands for the line again if nobody is there.
-    fn settle(&self, locked: &mut LockedLine<'_>) {
-        let is_alone = (0..QUEUES).all(|queue| locked.waiting(queue) == 0);
-        self.settle_state(locked, is_alone);
+    #[inline]
+    fn settle(&self, quiet: &mut QuietLine<'_>) {
+        let is_alone = (0..QUEUES).all(|queue| quiet.waiting(queue) == 0);
+        // Ordering: it is set and cleared under this lock. The last one may have settled while another was serving and had let go of the lock.
+        if is_alone && self.word.load(Ordering::Relaxed) & BUSY != 0 && quiet.broken.is_none() && quiet.debt == 0 {
+            self.settle_alone(quiet);
+        }
     }
 
-    /// As `settle`, under whichever kind of lock; `is_alone`: nobody is in any queue.
-    #[inline]
-    fn settle_state(&self, state: &mut State, is_alone: bool) {
-        // Ordering: it is set and cleared under this lock. The last one may have settled while another was serving and had let go of the lock.
-        if !is_alone || self.word.load(Ordering::Relaxed) & BUSY == 0 || state.broken.is_some() || state.debt > 0 {
-            return;
-        }
+    #[cold]
+    fn settle_alone(&self, state: &mut State) {
         let word = match state.owner.take() {
             Some(owner) => owner << SHIFT | OWNED,
             None => (std::mem::take(&mut state.free) as u64) << SHIFT,
@@ -373,21 +383,21 @@ impl Permits {
     #[cold]
     pub fn break_by_panic(&self, permits: usize, holder: u64) {
         let line = self.line();
-        let mut locked = line.lot.lock();
-        self.busy(&mut locked);
-        (locked.free, locked.owner) = (permits, None);
-        locked.broken = Some(Broken { holder: after::holder_id(holder), panicked: true });
-        drop(locked);
+        let mut quiet = line.lot.lock_quietly();
+        self.busy(&mut quiet);
+        (quiet.free, quiet.owner) = (permits, None);
+        quiet.broken = Some(Broken { holder: after::holder_id(holder), panicked: true });
+        drop(quiet);
         line.tell_broken();
     }
 
     /// What was broken by a panic may be taken again.
     pub fn repair(&self) {
         let Some(line) = self.line.get() else { return };
-        let mut locked = line.lot.lock();
-        if locked.broken.is_some_and(|broken| broken.panicked) {
-            locked.broken = None;
-            self.settle(&mut locked);
+        let mut quiet = line.lot.lock_quietly();
+        if quiet.broken.is_some_and(|broken| broken.panicked) {
+            quiet.broken = None;
+            self.settle(&mut quiet);
         }
     }
 
@@ -403,12 +413,12 @@ impl Permits {
             return;
         }
         let line = self.line();
-        let mut locked = line.lot.lock();
-        self.busy(&mut locked);
-        line.may_be_owned(&mut locked);
-        locked.owner = Some(to);
-        locked.broken = None;
-        self.settle(&mut locked);
+        let mut quiet = line.lot.lock_quietly();
+        self.busy(&mut quiet);
+        line.may_be_owned(&mut quiet);
+        quiet.owner = Some(to);
+        quiet.broken = None;
+        self.settle(&mut quiet);
     }
 
     /// How many are free, who has all, how many wait.
@@ -456,50 +466,53 @@ impl Line {
         Arc::new(Self { lot: Lot::new(State::default()) })
     }
 
-    /// All permits are owned, or somebody waits for all: from now on the line is told of holders that are gone. Most lines are of permits that nobody can own.
-    fn may_be_owned(self: &Arc<Self>, locked: &mut LockedLine<'_>) {
-        if !std::mem::replace(&mut locked.is_known, true) {
+    /// All permits are owned, or somebody waits for all: from now on the line, whose state is locked, is told of holders that are gone. Most lines are of permits that nobody can own.
+    #[inline]
+    fn may_be_owned(self: &Arc<Self>, state: &mut State) {
+        if !std::mem::replace(&mut state.is_known, true) {
             holders::remember(self);
         }
     }
 
-    /// Takes what is wanted for one who has not waited.
-    fn take_new(&self, locked: &mut LockedLine<'_>, want: Want) -> Result<(), Refusal> {
-        if let Some(broken) = locked.broken {
-            return Err(Refusal::Broken(broken));
+    /// Hands permits to the first in line, as long as there are enough, and unlocks for each; the lock comes back if it ends with one for whom there are not enough, or with nobody.
+    #[inline]
+    fn serve<'a>(self: &'a Arc<Self>, mut quiet: QuietLine<'a>) -> Option<QuietLine<'a>> {
+        loop {
+            let permits = quiet.front(LINE).map(|ask| ask.permits);
+            if !permits.is_some_and(|permits| take_free(&mut quiet, permits)) {
+                return Some(quiet);
+            }
+            let offered = quiet.offer(LINE, HANDED, |ask| (std::mem::take(&mut ask.who), ask.number));
+            // Besides what is free, the turns of others in HANDED may be over.
+            let (free, others) = (quiet.free, quiet.waiting(HANDED) > 1);
+            let more = quiet.front(LINE).is_some_and(|next| next.permits <= free || others);
+            drop(quiet);
+            // It may claim it, or be dropped, already now. Then the turn that is told of below is of no interest any more.
+            if let Some(((who, number), waker)) = offered {
+                self.tell(who, waker, number);
+            }
+            if !more {
+                return None;
+            }
+            quiet = self.lot.lock_quietly();
         }
-        if locked.waiting(LINE) == 0 && take(locked, want) { Ok(()) } else { Err(Refusal::WouldBlock) }
     }
 
-    /// Hands permits to the first in line if there are enough, and unlocks; whether there may be more to do. If there is nothing to hand over the lock comes back.
-    fn serve<'a>(self: &'a Arc<Self>, mut locked: LockedLine<'a>) -> Result<bool, LockedLine<'a>> {
-        let Some(permits) = locked.front(LINE).map(|ask| ask.permits) else { return Err(locked) };
-        if !take_free(&mut locked, permits) {
-            return Err(locked);
-        }
-        let offered = locked.offer(LINE, HANDED, |ask| (std::mem::take(&mut ask.who), ask.number));
-        let more = locked.waiting(LINE) > 0 && locked.free > 0;
-        drop(locked);
-        // It may claim it, or be dropped, already now. Then the turn that is told of below is of no interest any more.
-        let Some(((who, number), waker)) = offered else { return Ok(more) };
-        let (task, waker) = match who {
-            Who::Thread => (None, waker),
-            Who::Woken => (waker.map(TaskRef::of), None),
-            Who::Task(task) => (Some(task), waker),
+    /// Somebody was handed permits. Not under the lock.
+    #[inline]
+    fn tell(self: &Arc<Self>, who: Who, waker: Option<Waker>, number: u64) {
+        let task = match (who, waker) {
+            (Who::Woken, Some(waker)) => TaskRef::of(waker),
+            (Who::Task(task), waker) => {
+                // First: a turn that begins before that knows nothing of the hand-over, and would not poll this wait.
+                waker.map(Waker::wake);
+                task
+            }
+            (_, waker) => return waker.map_or((), Waker::wake),
         };
-        // First: a turn that begins before that knows nothing of the hand-over, and would not poll this wait.
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-        if let Some(task) = &task {
-            task.after_turn(Arc::clone(self) as Arc<dyn AfterTurn>, number);
-        }
-        if let Some(task) = task
-            && !task.wake()
-        {
+        if !task.wake_for_turn(Arc::clone(self) as Arc<dyn AfterTurn>, number) {
             Arc::clone(self).turn_ended(number);
         }
-        Ok(more)
     }
 
     fn tell_broken(&self) {
@@ -522,37 +535,55 @@ impl Line {
 
 impl AfterTurn for Line {
     fn turn_ended(self: Arc<Self>, number: u64) {
-        let mut locked = self.lot.lock();
-        locked.each(HANDED, |ask| ask.over |= ask.number == number);
+        let mut quiet = self.lot.lock_quietly();
+        quiet.each(HANDED, |ask| ask.over |= ask.number == number);
         // P1: whoever is in HANDED keeps the word busy, so there is nothing to settle.
-        while let Ok(true) = self.serve(locked) {
-            locked = self.lot.lock();
-        }
+        drop(self.serve(quiet));
     }
 }
 
+/// Takes what is wanted for one who has not waited.
+#[inline]
+fn take_new(quiet: &mut QuietLine<'_>, want: Want) -> Result<(), Refusal> {
+    if let Some(broken) = quiet.broken {
+        return Err(Refusal::Broken(broken));
+    }
+    if quiet.waiting(LINE) == 0 && take(quiet, want) { Ok(()) } else { Err(Refusal::WouldBlock) }
+}
+
 /// Takes `permits` out of what is free, or lies with those whose turn is over; nothing if that is not enough.
-fn take_free(locked: &mut LockedLine<'_>, permits: usize) -> bool {
-    while locked.free < permits {
+#[inline]
+fn take_free(quiet: &mut QuietLine<'_>, permits: usize) -> bool {
+    if quiet.free < permits && (quiet.waiting(HANDED) == 0 || !pass_over(quiet, permits)) {
+        return false;
+    }
+    quiet.free -= permits;
+    true
+}
+
+/// Frees what lies with those whose turn is over, until `permits` are free; whether they are.
+#[cold]
+fn pass_over(quiet: &mut QuietLine<'_>, permits: usize) -> bool {
+    while quiet.free < permits {
         let mut back = 0;
-        let passed_over = locked.relocate(HANDED, PASSED, |ask| {
+        let passed_over = quiet.relocate(HANDED, PASSED, |ask| {
             back = ask.permits;
             ask.over
         });
         if !passed_over {
             return false;
         }
-        locked.put_back(back);
+        quiet.put_back(back);
     }
-    locked.free -= permits;
     true
 }
 
 /// As [`take_free`], for who wants all, too.
-fn take(locked: &mut LockedLine<'_>, want: Want) -> bool {
-    let taken = take_free(locked, want.permits);
+#[inline]
+fn take(quiet: &mut QuietLine<'_>, want: Want) -> bool {
+    let taken = take_free(quiet, want.permits);
     if taken && want.holder.is_some() {
-        locked.owner = want.holder;
+        quiet.owner = want.holder;
     }
     taken
 }

@@ -29,6 +29,7 @@
 //!   woken waiter takes its result without the lock.
 //!   A waiter in a queue of offers is Waiting like others: its owner takes it out under the lock.
 //! - **W5** The links of a queue and its length are touched only under the lot's lock.
+//! - **W6** The fields are there exactly while the state is not Outside: `enter` puts them, and who makes the state Outside takes them out. So a waiter that never waits costs next to nothing.
 //!
 //! No waker is called, nor dropped, under the lock: what a critical section takes out leaves with
 //! [`Locked`], which unlocks first. (A waker is cloned under it: for that, `RawWaker`'s clone only
@@ -111,87 +112,6 @@ impl<'a, G, P, const N: usize> Quiet<'a, G, P, N> {
         self.inner.queues[queue].len
     }
 
-    /// The lock stays held all along.
-    #[inline]
-    pub fn into_locked(self) -> Locked<'a, G, P, N> {
-        Locked { inner: self.inner, lot: self.lot, outgoing: Outgoing { wake: None, renewed: None, withdrawn: None } }
-    }
-}
-
-/// A [`Lot`] while it is locked; derefs to the state. Dropping it unlocks, then calls the waker of
-/// whom it has notified: the fields are dropped in this order.
-pub struct Locked<'a, G, P, const N: usize> {
-    inner: MutexGuard<'a, Inner<G, P, N>>,
-    lot: &'a Lot<G, P, N>,
-    outgoing: Outgoing,
-}
-
-/// Wakers on their way out of the lock: one to be called, and two to be dropped, as a waiter may be renewed and withdrawn under one locking. One of each: a second would drop the first under the lock.
-struct Outgoing {
-    wake: Option<Waker>,
-    renewed: Option<Waker>,
-    withdrawn: Option<Waker>,
-}
-
-impl Drop for Outgoing {
-    fn drop(&mut self) {
-        if let Some(waker) = self.wake.take() {
-            waker.wake();
-        }
-    }
-}
-
-impl<G, P: Default, const N: usize> Locked<'_, G, P, N> {
-    /// How many wait in `queue`.
-    #[inline]
-    pub fn waiting(&self, queue: usize) -> usize {
-        self.inner.queues[queue].len
-    }
-
-    /// Notifies the first in `queue`, after `hand` has had its payload; `None` if nobody waits.
-    ///
-    /// # Panics
-    ///
-    /// If this locking has notified someone already: it carries one waker out.
-    #[inline]
-    pub fn notify_first<R>(&mut self, queue: usize, hand: impl FnOnce(&mut P) -> R) -> Option<R> {
-        assert!(self.outgoing.wake.is_none(), "one notification per locking");
-        let (result, waker) = self.inner.queues[queue].notify_front(hand)?;
-        self.outgoing.wake = waker;
-        Some(result)
-    }
-
-    /// As [`notify_first`](Self::notify_first), for a caller that notifies several: the waker is his to call, without the lock.
-    pub fn take_first<R>(&mut self, queue: usize, hand: impl FnOnce(&mut P) -> R) -> Option<(R, Option<Waker>)> {
-        self.inner.queues[queue].notify_front(hand)
-    }
-
-    /// As [`Lot::notify_all`], with the change of the state under this same lock.
-    pub fn notify_all(mut self, queue: usize) {
-        if self.waiting(queue) <= 1 {
-            // No batch, which takes longer to prepare than one to wake.
-            self.notify_first(queue, |_| ());
-            return;
-        }
-        let Locked { mut inner, lot, outgoing: _outgoing } = self;
-        loop {
-            let mut wakers = [const { None::<Waker> }; BATCH];
-            for slot in &mut wakers {
-                match inner.queues[queue].notify_front(|_| ()) {
-                    Some(((), waker)) => *slot = waker,
-                    None => break,
-                }
-            }
-            let finished = inner.queues[queue].is_empty();
-            drop(inner);
-            wakers.into_iter().flatten().for_each(Waker::wake);
-            if finished {
-                return;
-            }
-            inner = lot.inner.lock();
-        }
-    }
-
     /// The payload of the first in `queue`.
     #[inline]
     pub fn front(&mut self, queue: usize) -> Option<&mut P> {
@@ -232,6 +152,103 @@ impl<G, P: Default, const N: usize> Locked<'_, G, P, N> {
                 false
             })
         };
+    }
+
+    /// Notifies the first in `queue`, after `hand` has had its payload; the waker is the caller's to call, without the lock.
+    #[inline]
+    pub fn take_first<R>(&mut self, queue: usize, hand: impl FnOnce(&mut P) -> R) -> Option<(R, Option<Waker>)> {
+        self.inner.queues[queue].notify_front(hand)
+    }
+
+    /// The lock stays held all along.
+    #[inline]
+    pub fn into_locked(self) -> Locked<'a, G, P, N> {
+        Locked { quiet: self, outgoing: Outgoing { wake: None, renewed: None, withdrawn: None } }
+    }
+}
+
+/// A [`Lot`] while it is locked; derefs to the state. Dropping it unlocks, then calls the waker of
+/// whom it has notified: the fields are dropped in this order.
+pub struct Locked<'a, G, P, const N: usize> {
+    quiet: Quiet<'a, G, P, N>,
+    outgoing: Outgoing,
+}
+
+/// Wakers on their way out of the lock: one to be called, and two to be dropped, as a waiter may be renewed and withdrawn under one locking. One of each: a second would drop the first under the lock.
+struct Outgoing {
+    wake: Option<Waker>,
+    renewed: Option<Waker>,
+    withdrawn: Option<Waker>,
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        if let Some(waker) = self.wake.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl<'a, G, P: Default, const N: usize> Locked<'a, G, P, N> {
+    /// How many wait in `queue`.
+    #[inline]
+    pub fn waiting(&self, queue: usize) -> usize {
+        self.quiet.inner.queues[queue].len
+    }
+
+    /// Notifies the first in `queue`, after `hand` has had its payload; `None` if nobody waits.
+    ///
+    /// # Panics
+    ///
+    /// If this locking has notified someone already: it carries one waker out.
+    #[inline]
+    pub fn notify_first<R>(&mut self, queue: usize, hand: impl FnOnce(&mut P) -> R) -> Option<R> {
+        assert!(self.outgoing.wake.is_none(), "one notification per locking");
+        let (result, waker) = self.quiet.inner.queues[queue].notify_front(hand)?;
+        self.outgoing.wake = waker;
+        Some(result)
+    }
+
+    /// As [`Quiet::take_first`].
+    pub fn take_first<R>(&mut self, queue: usize, hand: impl FnOnce(&mut P) -> R) -> Option<(R, Option<Waker>)> {
+        self.quiet.take_first(queue, hand)
+    }
+
+    /// As [`Lot::notify_all`], with the change of the state under this same lock.
+    pub fn notify_all(mut self, queue: usize) {
+        if self.waiting(queue) <= 1 {
+            // No batch, which takes longer to prepare than one to wake.
+            self.notify_first(queue, |_| ());
+            return;
+        }
+        let Locked { quiet: Quiet { mut inner, lot }, outgoing: _outgoing } = self;
+        loop {
+            let mut wakers = [const { None::<Waker> }; BATCH];
+            for slot in &mut wakers {
+                match inner.queues[queue].notify_front(|_| ()) {
+                    Some(((), waker)) => *slot = waker,
+                    None => break,
+                }
+            }
+            let finished = inner.queues[queue].is_empty();
+            drop(inner);
+            wakers.into_iter().flatten().for_each(Waker::wake);
+            if finished {
+                return;
+            }
+            inner = lot.inner.lock();
+        }
+    }
+
+    /// The payload of the first in `queue`.
+    #[inline]
+    pub fn front(&mut self, queue: usize) -> Option<&mut P> {
+        self.quiet.front(queue)
+    }
+
+    /// What can be done without a waker.
+    pub(crate) fn as_quiet(&mut self) -> &mut Quiet<'a, G, P, N> {
+        &mut self.quiet
     }
 }
 
@@ -274,13 +291,13 @@ impl<G, P, const N: usize> Deref for Locked<'_, G, P, N> {
     type Target = G;
 
     fn deref(&self) -> &G {
-        &self.inner.state
+        &self.quiet.inner.state
     }
 }
 
 impl<G, P, const N: usize> DerefMut for Locked<'_, G, P, N> {
     fn deref_mut(&mut self) -> &mut G {
-        &mut self.inner.state
+        &mut self.quiet.inner.state
     }
 }
 
@@ -322,6 +339,11 @@ impl<'a, G, P: Default, const N: usize> Waiter<'a, G, P, N> {
         self.lot
     }
 
+    #[inline]
+    fn assert_own(&self, lot: &Lot<G, P, N>) {
+        assert!(std::ptr::eq(self.lot, lot), "another lot's lock");
+    }
+
     /// Whether it has entered a queue and its result has not been taken.
     #[inline]
     pub fn has_entered(&self) -> bool {
@@ -333,16 +355,24 @@ impl<'a, G, P: Default, const N: usize> Waiter<'a, G, P, N> {
     /// # Panics
     ///
     /// If `locked` is another lot, or if it has entered before and is not out again.
+    #[inline]
     pub fn enter(self: Pin<&mut Self>, locked: &mut Locked<'_, G, P, N>, queue: usize, payload: P, waker: &Waker) {
-        assert!(std::ptr::eq(self.lot, locked.lot), "another lot's lock");
+        self.enter_quietly(&mut locked.quiet, queue, payload, waker.clone());
+    }
+
+    /// As [`enter`](Self::enter), with a waker that is the caller's, and nothing to take out of the lock.
+    #[inline]
+    pub(crate) fn enter_quietly(
+        self: Pin<&mut Self>,
+        locked: &mut Quiet<'_, G, P, N>,
+        queue: usize,
+        payload: P,
+        waker: Waker,
+    ) {
+        self.assert_own(locked.lot);
         assert!(!self.has_entered(), "a waiter enters one queue at a time");
-        let waker = waker.clone();
-        self.node.fields.with_mut(|fields| {
-            // SAFETY: the state is Outside and `self` is exclusive (W4).
-            let fields = unsafe { &mut *fields };
-            fields.payload = payload;
-            fields.waker = Some(waker);
-        });
+        // SAFETY: the state is Outside and `self` is exclusive (W4).
+        unsafe { self.node.put(payload, waker) };
         self.node.state.store(waiting_in(queue), Ordering::Relaxed);
         // SAFETY: the node was Outside, so it is in no queue (W1); it is pinned, and `Drop` takes it out
         // (W2); the queue is of the waiter's own lot, which is locked (W1, W5).
@@ -365,14 +395,13 @@ impl<'a, G, P: Default, const N: usize> Waiter<'a, G, P, N> {
             drop(locked);
             return Poll::Ready(self.take_payload());
         }
-        let replaced = self.node.fields.with_mut(|fields| {
-            // SAFETY: the state is Waiting and the lock is held (W3).
-            let waker = unsafe { &mut (*fields).waker };
-            match waker {
+        // SAFETY: the state is Waiting and the lock is held (W3).
+        let replaced = unsafe {
+            with_fields(NonNull::from(&self.node), |fields| match &fields.waker {
                 Some(waker) if waker.will_wake(cx.waker()) => None,
-                _ => waker.replace(cx.waker().clone()),
-            }
-        });
+                _ => fields.waker.replace(cx.waker().clone()),
+            })
+        };
         drop(locked);
         drop(replaced);
         Poll::Pending
@@ -385,7 +414,7 @@ impl<'a, G, P: Default, const N: usize> Waiter<'a, G, P, N> {
     /// If `locked` is another lot.
     #[inline]
     pub fn queue(&self, locked: &Locked<'_, G, P, N>) -> Option<usize> {
-        assert!(std::ptr::eq(self.lot, locked.lot), "another lot's lock");
+        self.assert_own(locked.quiet.lot);
         // Ordering: as in `poll`.
         queue_of(self.node.state.load(Ordering::Relaxed))
     }
@@ -429,41 +458,33 @@ impl<'a, G, P: Default, const N: usize> Waiter<'a, G, P, N> {
         let Some(from) = self.queue(locked) else { return };
         // SAFETY: what is in a queue is live and Waiting, and the lock is held (W2, W3). The node is in `from` (W1).
         unsafe {
-            let next = locked.inner.queues[queue].find(|payload| before(payload));
+            let next = locked.quiet.inner.queues[queue].find(|payload| before(payload));
             if next != Some(NonNull::from(&self.node)) {
-                locked.inner.shift(NonNull::from(&self.node), from, queue, next);
+                locked.quiet.inner.shift(NonNull::from(&self.node), from, queue, next);
             }
         }
     }
 
-    /// Takes what it was offered: stops waiting under the lock, if it waits in `queue`, to which it was moved by [`Locked::offer`]; what `f` makes of the payload, which stays.
+    /// Takes what it was offered: stops waiting under the lock, if it waits in `queue`, to which it was moved by [`Quiet::offer`]; its payload.
     ///
     /// # Panics
     ///
     /// If `locked` is another lot.
     #[inline]
-    pub fn claim<R>(
-        self: Pin<&mut Self>,
-        locked: &mut Quiet<'_, G, P, N>,
-        queue: usize,
-        f: impl FnOnce(&mut P) -> R,
-    ) -> Option<R> {
-        assert!(std::ptr::eq(self.lot, locked.lot), "another lot's lock");
-        let node = NonNull::from(&self.node);
+    pub fn claim(self: Pin<&mut Self>, locked: &mut Quiet<'_, G, P, N>, queue: usize) -> Option<P> {
+        self.assert_own(locked.lot);
         // Ordering: as in `poll`.
         if self.node.state.load(Ordering::Relaxed) != waiting_in(queue) {
             return None;
         }
         // SAFETY: a waiting node is in that queue of its own lot, which is locked (W1, W5), and its fields are under that lock (W3).
-        let result = unsafe {
-            locked.inner.queues[queue].remove(node);
-            with_fields(node, |fields| {
-                debug_assert!(fields.waker.is_none(), "`offer` has taken it");
-                f(&mut fields.payload)
-            })
+        let fields = unsafe {
+            locked.inner.queues[queue].remove(NonNull::from(&self.node));
+            self.node.take()
         };
-        self.node.state.store(OUTSIDE, Ordering::Relaxed);
-        Some(result)
+        debug_assert!(fields.waker.is_none(), "`offer` has taken it");
+        std::mem::forget(fields.waker);
+        Some(fields.payload)
     }
 
     /// Stops waiting under the lock; the payload, if it did wait. If it was notified, nothing happens: [`poll`](Self::poll) or [`leave`](Self::leave) takes the result.
@@ -472,18 +493,25 @@ impl<'a, G, P: Default, const N: usize> Waiter<'a, G, P, N> {
     ///
     /// If `locked` is another lot, or one with a waker was withdrawn under it already.
     pub fn withdraw_from(self: Pin<&mut Self>, locked: &mut Locked<'_, G, P, N>) -> Option<P> {
-        let queue = self.queue(locked)?;
-        // SAFETY: a waiting node is in that queue of its own lot, which is locked (W1, W5), and its fields are under that lock (W3).
-        let (payload, waker) = unsafe {
-            locked.inner.queues[queue].remove(NonNull::from(&self.node));
-            with_fields(NonNull::from(&self.node), |fields| (std::mem::take(&mut fields.payload), fields.waker.take()))
-        };
-        self.node.state.store(OUTSIDE, Ordering::Relaxed);
+        let (payload, waker) = self.take_out(&mut locked.quiet)?;
         if waker.is_some() {
             assert!(locked.outgoing.withdrawn.is_none(), "one withdrawal per locking");
             locked.outgoing.withdrawn = waker;
         }
         Some(payload)
+    }
+
+    /// As [`withdraw_from`](Self::withdraw_from); the waker is the caller's, to drop it without the lock.
+    pub(crate) fn take_out(self: Pin<&mut Self>, locked: &mut Quiet<'_, G, P, N>) -> Option<(P, Option<Waker>)> {
+        self.assert_own(locked.lot);
+        // Ordering: as in `poll`.
+        let queue = queue_of(self.node.state.load(Ordering::Relaxed))?;
+        // SAFETY: a waiting node is in that queue of its own lot, which is locked (W1, W5), and its fields are under that lock (W3).
+        let fields = unsafe {
+            locked.inner.queues[queue].remove(NonNull::from(&self.node));
+            self.node.take()
+        };
+        Some((fields.payload, fields.waker))
     }
 
     /// Stops waiting; `None` if there was nothing to stop.
@@ -492,35 +520,34 @@ impl<'a, G, P: Default, const N: usize> Waiter<'a, G, P, N> {
         if !self.has_entered() {
             return None;
         }
-        Some(if self.withdraw() { Left::Waiting(self.take_payload()) } else { Left::Notified(self.take_payload()) })
+        let withdrawn = self.withdraw();
+        Some(withdrawn.map_or_else(|| Left::Notified(self.take_payload()), Left::Waiting))
     }
 
-    /// Takes a waiting node out of its queue; false if it was not waiting.
-    fn withdraw(&self) -> bool {
-        if queue_of(self.node.state.load(Ordering::Acquire)).is_none() {
-            return false;
-        }
-        let mut locked = self.lot.lock();
+    /// Takes a waiting node out of its queue; its payload, if it was waiting.
+    fn withdraw(&self) -> Option<P> {
+        // Acquire: as in `poll`, for `take_payload`.
+        queue_of(self.node.state.load(Ordering::Acquire))?;
+        // Not under the lock: the waker, and what is dropped with the payload.
+        let fields = self.withdraw_locked(self.lot.lock_quietly())?;
+        Some(fields.payload)
+    }
+
+    fn withdraw_locked(&self, mut locked: Quiet<'_, G, P, N>) -> Option<queue::Fields<P>> {
         // Ordering: as in `poll`.
-        let Some(queue) = queue_of(self.node.state.load(Ordering::Relaxed)) else { return false };
-        // SAFETY: a waiting node is in that queue of its own lot, which is locked (W1, W5).
-        unsafe { locked.inner.queues[queue].remove(NonNull::from(&self.node)) };
-        self.node.state.store(OUTSIDE, Ordering::Relaxed);
-        true
+        let queue = queue_of(self.node.state.load(Ordering::Relaxed))?;
+        // SAFETY: a waiting node is in that queue of its own lot, which is locked (W1, W5), and its fields are under that lock (W3).
+        unsafe {
+            locked.inner.queues[queue].remove(NonNull::from(&self.node));
+            Some(self.node.take())
+        }
     }
 
-    /// The payload of a node that is not waiting. The node is Outside afterwards.
+    /// The payload of a node that was notified. The node is Outside afterwards.
     fn take_payload(self: Pin<&mut Self>) -> P {
-        debug_assert!(queue_of(self.node.state.load(Ordering::Relaxed)).is_none());
-        let (payload, waker) = self.node.fields.with_mut(|fields| {
-            // SAFETY: the state is Notified or Outside, seen with Acquire or under the lock, and
-            // `self` is exclusive (W4).
-            let fields = unsafe { &mut *fields };
-            (std::mem::take(&mut fields.payload), fields.waker.take())
-        });
-        self.node.state.store(OUTSIDE, Ordering::Relaxed);
-        drop(waker);
-        payload
+        debug_assert_eq!(self.node.state.load(Ordering::Relaxed), NOTIFIED);
+        // SAFETY: the state is Notified, seen with Acquire or under the lock, and `self` is exclusive (W4).
+        unsafe { self.node.take() }.payload
     }
 }
 
@@ -528,8 +555,9 @@ impl<G, P: Default, const N: usize> Drop for Waiter<'_, G, P, N> {
     #[inline]
     fn drop(&mut self) {
         // W2. Most futures have left by now, or have never entered.
-        if self.has_entered() {
-            self.withdraw();
+        if self.has_entered() && self.withdraw().is_none() {
+            // SAFETY: the state is Notified, seen with Acquire or under the lock, and `self` is exclusive (W4).
+            drop(unsafe { self.node.take() });
         }
     }
 }

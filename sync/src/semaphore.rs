@@ -237,6 +237,7 @@ impl Semaphore {
         SemaphorePermit { sharing: Sharing::acquired(self, permits) }
     }
 
+    #[inline]
     fn wait(&self, permits: usize) -> Acquire<'_> {
         possible(permits);
         self.permits.acquire(permits, false)

@@ -113,7 +113,7 @@ impl Task {
     fn wake_and_drop(&self) {
         match self.state.notify_and_drop() {
             LastNotify::Enqueue => self.run(),
-            LastNotify::Nothing => {}
+            LastNotify::Nothing | LastNotify::Ended => {}
             LastNotify::Free => self.free(),
         }
     }

@@ -1,15 +1,18 @@
 //! The wait for permits.
 
-use super::{Ask, CONDITION, HANDED, LINE, Line, PASSED, Permits, QUEUES, Refusal, State, Want, Who, holders, take};
+use super::{
+    Ask, CONDITION, HANDED, LINE, Line, LockedLine, PASSED, Permits, QUEUES, Refusal, State, Want, Who, holders, take,
+    take_new,
+};
 use crate::context;
 use crate::line::Broken;
-use crate::task::after::{self, TaskRef};
+use crate::task::{Header, after};
 use crate::wait_list::{Left, Waiter};
 use pin_project_lite::pin_project;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 pin_project! {
     /// Ready when the permits are the caller's; if it owns all, with the number of the task that is their holder.
@@ -27,7 +30,9 @@ pin_project! {
     impl PinnedDrop for Acquire<'_> {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            if let Some(waiter) = this.waiter.as_pin_mut() {
+            if let Some(waiter) = this.waiter.as_pin_mut()
+                && waiter.has_entered()
+            {
                 this.permits.leave(waiter);
             }
         }
@@ -35,6 +40,7 @@ pin_project! {
 }
 
 impl<'a> Acquire<'a> {
+    #[inline]
     pub(super) fn new(permits: &'a Permits, wanted: usize, owns: bool) -> Self {
         Self { permits, wanted, owns, condition: None, waiter: None }
     }
@@ -48,65 +54,78 @@ impl<'a> Acquire<'a> {
 impl Future for Acquire<'_> {
     type Output = Result<u64, Broken>;
 
-    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let holder = if *this.owns { after::holder() } else { 0 };
-        let want = Want { permits: *this.wanted, holder: this.owns.then_some(holder) };
-        let acquired = match this.waiter.as_mut().as_pin_mut() {
-            Some(waiter) => {
-                let outcome = ready!(this.permits.poll_waiting(waiter, want, cx));
-                this.waiter.set(None);
-                outcome
-            }
-            None if this.condition.is_none() && this.permits.fast(want).is_some() => Ok(()),
-            None => {
-                this.waiter.set(Some(Waiter::new(&this.permits.line().lot)));
+        let permits = *this.permits;
+        context::with_task_if_any(|task| {
+            let holder = if *this.owns { task.map_or(0, Header::holder) } else { 0 };
+            let want = Want { permits: *this.wanted, holder: this.owns.then_some(holder) };
+            let by = By { waker: cx.waker(), task };
+            let acquired = if let Some(waiter) = this.waiter.as_mut().as_pin_mut() {
+                ready!(permits.poll_waiting(waiter, want, by))
+            } else if this.condition.is_none() && permits.fast(want).is_some() {
+                Ok(())
+            } else {
+                let line = permits.line();
+                this.waiter.set(Some(Waiter::new(&line.lot)));
                 let waiter = this.waiter.as_mut().as_pin_mut().expect("just set");
                 if let Some(condition) = this.condition.take() {
-                    this.permits.wait_for(condition, waiter, want, cx);
+                    permits.wait_for(condition, line, waiter, want, by);
                     return Poll::Pending;
                 }
-                let outcome = ready!(this.permits.begin(waiter, want, cx));
-                this.waiter.set(None);
-                outcome
+                ready!(permits.begin(line, waiter, want, by))
+            };
+            if acquired.is_ok()
+                && *this.owns
+                && let Some(task) = task
+            {
+                task.hold();
             }
-        };
-        if acquired.is_ok() && *this.owns {
-            after::hold();
-        }
-        Poll::Ready(acquired.map(|()| holder))
+            Poll::Ready(acquired.map(|()| holder))
+        })
     }
 }
 
 type Standing<'w, 'a> = Pin<&'w mut Waiter<'a, State, Ask, QUEUES>>;
 
+/// Who polls: the task that is running, if it is one, and with which waker.
+#[derive(Clone, Copy)]
+struct By<'a> {
+    waker: &'a Waker,
+    task: Option<&'a Header>,
+}
+
+impl By<'_> {
+    fn who(self) -> Who {
+        Who::polls(self.waker, self.task)
+    }
+}
+
 impl Permits {
     /// Takes what is wanted, or gets in line.
-    #[cold]
-    fn begin(&self, waiter: Standing<'_, '_>, want: Want, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        let line: &Arc<Line> = self.line();
-        let mut locked = line.lot.lock();
-        self.busy(&mut locked);
-        if want.holder.is_some() || locked.owner.is_some() {
-            line.may_be_owned(&mut locked);
+    #[inline]
+    fn begin(&self, line: &Arc<Line>, waiter: Standing<'_, '_>, want: Want, by: By<'_>) -> Poll<Result<(), Broken>> {
+        let mut quiet = line.lot.lock_quietly();
+        self.busy(&mut quiet);
+        if want.holder.is_some() || quiet.owner.is_some() {
+            line.may_be_owned(&mut quiet);
         }
         // G1: the owner stands in the line now, which is known.
-        if let Some(owner) = locked.owner.filter(|owner| locked.broken.is_none() && holders::is_gone(*owner)) {
-            locked.broken = Some(Broken { holder: after::holder_id(owner), panicked: false });
+        if let Some(owner) = quiet.owner.filter(|owner| quiet.broken.is_none() && holders::is_gone(*owner)) {
+            quiet.broken = Some(Broken { holder: after::holder_id(owner), panicked: false });
         }
-        match line.take_new(&mut locked, want) {
+        match take_new(&mut quiet, want) {
             Ok(()) => {
-                self.settle(&mut locked);
+                self.settle(&mut quiet);
                 Poll::Ready(Ok(()))
             }
             Err(Refusal::Broken(broken)) => Poll::Ready(Err(broken)),
             Err(Refusal::WouldBlock) => {
-                let number = locked.next_number;
-                locked.next_number += 1;
-                let ask = Ask { permits: want.permits, number, who: Who::polls(cx.waker()), ..Ask::default() };
-                waiter.enter(&mut locked, LINE, ask, cx.waker());
-                drop(locked);
+                let number = quiet.next_number;
+                quiet.next_number += 1;
+                let ask = Ask { permits: want.permits, number, who: by.who(), ..Ask::default() };
+                waiter.enter_quietly(&mut quiet, LINE, ask, by.waker.clone());
+                drop(quiet);
                 context::note_held(line);
                 Poll::Pending
             }
@@ -114,21 +133,20 @@ impl Permits {
     }
 
     /// Gives back all, and waits for the condition, in one.
-    fn wait_for(&self, condition: u64, waiter: Standing<'_, '_>, want: Want, cx: &mut Context<'_>) {
-        let line = self.line();
-        let mut locked = line.lot.lock();
-        self.busy(&mut locked);
-        line.may_be_owned(&mut locked);
-        let ask = Ask { permits: want.permits, who: Who::polls(cx.waker()), condition, ..Ask::default() };
-        waiter.enter(&mut locked, CONDITION, ask, cx.waker());
-        (locked.free, locked.owner) = (want.permits, None);
-        self.serve_and_settle(locked);
+    fn wait_for(&self, condition: u64, line: &Arc<Line>, waiter: Standing<'_, '_>, want: Want, by: By<'_>) {
+        let mut quiet = line.lot.lock_quietly();
+        self.busy(&mut quiet);
+        line.may_be_owned(&mut quiet);
+        let ask = Ask { permits: want.permits, who: by.who(), condition, ..Ask::default() };
+        waiter.enter_quietly(&mut quiet, CONDITION, ask, by.waker.clone());
+        (quiet.free, quiet.owner) = (want.permits, None);
+        self.serve_and_settle(line, quiet);
     }
 
     /// Up to `count` of those who wait for the condition get in line; how many. The caller owns all.
     pub fn notify(&self, condition: u64, count: usize) -> usize {
         let Some(line) = self.line.get() else { return 0 };
-        let mut locked = line.lot.lock();
+        let mut locked = line.lot.lock_quietly();
         let mut notified = 0;
         while notified < count {
             let number = locked.next_number;
@@ -152,28 +170,39 @@ impl Permits {
     pub fn waiting_for(&self, condition: u64) -> usize {
         let Some(line) = self.line.get() else { return 0 };
         let mut count = 0;
-        line.lot.lock().each(CONDITION, |ask| count += usize::from(ask.condition == condition));
+        line.lot.lock_quietly().each(CONDITION, |ask| count += usize::from(ask.condition == condition));
         count
     }
 
     /// Polled again while it waits: claims what it was handed, or takes its old place if it was passed over.
-    fn poll_waiting(&self, mut waiter: Standing<'_, '_>, want: Want, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+    fn poll_waiting(&self, mut waiter: Standing<'_, '_>, want: Want, by: By<'_>) -> Poll<Result<(), Broken>> {
         let line: &Arc<Line> = self.line();
         let mut quiet = line.lot.lock_quietly();
-        if let Some(number) = waiter.as_mut().claim(&mut quiet, HANDED, |ask| ask.number) {
+        if let Some(Ask { number, .. }) = waiter.as_mut().claim(&mut quiet, HANDED) {
             quiet.owner = want.holder.or(quiet.owner);
-            let is_alone = (0..QUEUES).all(|queue| quiet.waiting(queue) == 0);
-            self.settle_state(&mut quiet, is_alone);
+            self.settle(&mut quiet);
             drop(quiet);
-            TaskRef::claimed(line, number);
+            if let Some(task) = by.task {
+                task.claimed(line, number);
+            }
             return Poll::Ready(Ok(()));
         }
-        let mut locked = quiet.into_locked();
+        self.poll_unclaimed(waiter, want, by, quiet.into_locked())
+    }
+
+    #[cold]
+    fn poll_unclaimed(
+        &self,
+        mut waiter: Standing<'_, '_>,
+        want: Want,
+        by: By<'_>,
+        mut locked: LockedLine<'_>,
+    ) -> Poll<Result<(), Broken>> {
         match waiter.queue(&locked) {
             Some(PASSED) => {
                 // Its task was taken when it was handed what it did not claim.
-                let mut who = Who::polls(cx.waker());
-                let number = waiter.as_mut().renew(&mut locked, cx.waker(), |ask| {
+                let mut who = by.who();
+                let number = waiter.as_mut().renew(&mut locked, by.waker, |ask| {
                     ask.over = false;
                     std::mem::swap(&mut ask.who, &mut who);
                     ask.number
@@ -181,9 +210,9 @@ impl Permits {
                 let number = number.expect("it waits, and the lock is held");
                 let is_first = locked.front(LINE).is_none_or(|first| first.number > number);
                 let is_let_in = number < locked.let_in_below;
-                let outcome = if is_let_in || (is_first && take(&mut locked, want)) {
+                let outcome = if is_let_in || (is_first && take(locked.as_quiet(), want)) {
                     who = waiter.withdraw_from(&mut locked).expect("it waits").who;
-                    self.settle(&mut locked);
+                    self.settle(locked.as_quiet());
                     Poll::Ready(Ok(()))
                 } else {
                     waiter.move_before(&mut locked, LINE, |ask| ask.number > number);
@@ -194,9 +223,9 @@ impl Permits {
                 outcome
             }
             Some(_) => {
-                let replaced = waiter.renew(&mut locked, cx.waker(), |ask| {
+                let replaced = waiter.renew(&mut locked, by.waker, |ask| {
                     // It may have moved to another task.
-                    std::mem::replace(&mut ask.who, Who::polls(cx.waker()))
+                    std::mem::replace(&mut ask.who, by.who())
                 });
                 drop(locked);
                 drop(replaced);
@@ -217,19 +246,21 @@ impl Permits {
     }
 
     /// The wait is given up: what it was handed goes on.
+    #[cold]
     fn leave(&self, mut waiter: Standing<'_, '_>) {
-        let mut locked = self.line().lot.lock();
-        let was_handed = waiter.queue(&locked) == Some(HANDED);
-        let Some(ask) = waiter.as_mut().withdraw_from(&mut locked) else {
-            // It never waited, or was told that the lock is broken.
-            drop(locked);
+        let line = self.line();
+        let mut quiet = line.lot.lock_quietly();
+        if let Some(Ask { permits, .. }) = waiter.as_mut().claim(&mut quiet, HANDED) {
+            quiet.put_back(permits);
+            return self.serve_and_settle(line, quiet);
+        }
+        let Some(gone) = waiter.as_mut().take_out(&mut quiet) else {
+            // It was told that the lock is broken.
+            drop(quiet);
             let _told = waiter.leave();
             return;
         };
-        if was_handed {
-            locked.put_back(ask.permits);
-        }
-        self.serve_and_settle(locked);
-        drop(ask); // Not under the lock: with it may go a task.
+        self.serve_and_settle(line, quiet);
+        drop(gone); // Not under the lock: with it may go a task.
     }
 }

@@ -34,7 +34,7 @@ impl Permits {
         locked.let_in_below = u64::MAX;
         locked.notify_all(LINE);
         line.lot.notify_all(PASSED);
-        self.settle(&mut line.lot.lock());
+        self.settle(&mut line.lot.lock_quietly());
     }
 
     /// As [`give`](Self::give), but there are no more than `most` free permits after it: what would be too many is nobody's. For permits that do not come back, and always with the same `most`.
@@ -48,40 +48,41 @@ impl Permits {
                 Err(now) => word = now,
             }
         }
-        let mut locked = self.line().lot.lock();
-        self.busy(&mut locked);
-        locked.most_free = Some(most);
-        locked.put_back(permits);
-        self.serve_and_settle(locked);
+        let line = self.line();
+        let mut quiet = line.lot.lock_quietly();
+        self.busy(&mut quiet);
+        quiet.most_free = Some(most);
+        quiet.put_back(permits);
+        self.serve_and_settle(line, quiet);
     }
 
     /// All who wait now are let in without a permit, and nobody who comes later; how many. Who was passed over has had its wake, and goes on when it is polled.
     pub fn let_in_waiting(&self) -> usize {
         let Some(line) = self.line.get() else { return 0 };
-        let mut locked = line.lot.lock();
-        let below = locked.next_number;
-        locked.let_in_below = below;
+        let mut quiet = line.lot.lock_quietly();
+        let below = quiet.next_number;
+        quiet.let_in_below = below;
         // All of them have smaller numbers. One who looks by itself while the lock is free is let in as well.
-        let let_in = locked.waiting(LINE) + locked.waiting(PASSED);
+        let let_in = quiet.waiting(LINE) + quiet.waiting(PASSED);
         loop {
             let mut wakers = [const { None::<Waker> }; LET_IN_PER_LOCK];
             let mut is_done = false;
             for slot in &mut wakers {
-                is_done = locked.front(LINE).is_none_or(|ask| ask.number >= below);
+                is_done = quiet.front(LINE).is_none_or(|ask| ask.number >= below);
                 if is_done {
                     break;
                 }
-                *slot = locked.take_first(LINE, |_| ()).and_then(|((), waker)| waker);
+                *slot = quiet.take_first(LINE, |_| ()).and_then(|((), waker)| waker);
             }
             if is_done {
-                self.settle(&mut locked);
+                self.settle(&mut quiet);
             }
-            drop(locked);
+            drop(quiet);
             wakers.into_iter().flatten().for_each(Waker::wake);
             if is_done {
                 return let_in;
             }
-            locked = line.lot.lock();
+            quiet = line.lot.lock_quietly();
         }
     }
 }

@@ -9,7 +9,7 @@
 //! a combinator that had itself woken to go on (`FuturesUnordered` does, when another thread is just telling it who is woken) has not come by yet.
 //!
 //! Invariants:
-//! - **A1** `list` is null, or a box that stays until the task is freed. A task that was never handed anything has none, and pays one load per poll.
+//! - **A1** `notes` is null, or a box that stays until the task is freed. A task that was never handed anything has none, and pays one load per poll.
 //! - **A2** Who arms has a reference to the task, and wakes it after that, by a read-modify-write of its state word. The end of a task that is not alone is one, too, and looks afterwards at what is armed; unless it finds that nobody has woken
 //!   the task since its last turn began, which took what was armed before. So either the end finds what was armed, or the wake finds the task complete and says so: nothing is forgotten. A task that is alone at its end looks, too:
 //!   nobody can arm any more (`state` rule 5).
@@ -20,7 +20,8 @@
 //!   A turn that begins while it is Filling does not see it, and need not: the wake is yet to come (A2).
 #![allow(unsafe_code)]
 
-use std::ptr;
+use std::mem::MaybeUninit;
+use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU16;
 use std::task::Waker;
@@ -50,20 +51,21 @@ pub struct TaskRef(
 impl TaskRef {
     /// The task that is being polled; `None` outside a run.
     pub fn current() -> Option<Self> {
-        context::with_current_task(|header| Self(waker::waker(header)))
+        context::with_current_task(Self::to)
     }
 
-    /// The one that is being polled, if `waker` is what its own poll was called with: so a clone of that waker will do where a reference to the task is wanted, see [`of`](Self::of).
-    pub fn is_woken_by(waker: &Waker) -> bool {
-        context::with_current_task(|header| waker::is_of(waker, header)).unwrap_or(false)
+    #[inline]
+    pub(crate) fn to(header: &Header) -> Self {
+        Self(waker::waker(header))
     }
 
-    /// The task that `waker`, for which [`is_woken_by`](Self::is_woken_by) has been true, belongs to.
+    /// The task that `waker`, which is that of a task, belongs to: a clone of the waker that its own poll was called with will do where a reference to the task is wanted.
     ///
     /// # Panics
     ///
     /// If it is the waker of something else.
-    pub fn of(waker: Waker) -> Self {
+    #[inline]
+    pub(crate) fn of(waker: Waker) -> Self {
         assert!(waker::is_any(&waker), "the waker of a task");
         Self(waker)
     }
@@ -75,15 +77,13 @@ impl TaskRef {
 
     /// Has `what` told when the task has had a turn. The caller calls [`wake`](Self::wake) after that, without a lock.
     pub fn after_turn(&self, what: Arc<dyn AfterTurn>, number: u64) {
-        self.header().extras.after_or_make().arm(Armed { what, number, spared: false });
+        self.header().extras.after_or_make().arm(what, number);
     }
 
     /// In the poll of a task that was handed something: it has claimed it. What [`after_turn`](Self::after_turn) was called with for that, `what` and `number`, need not be told any more. (It may be told all
     /// the same, as when another task was handed it.)
     pub fn claimed<T>(what: &Arc<T>, number: u64) {
-        let what = Arc::as_ptr(what).cast::<()>();
-        let found = context::with_current_task(|header| header.extras.after()?.take(what, number));
-        drop(found);
+        context::with_current_task(|header| header.claimed(what, number));
     }
 
     /// Wakes the task. False if it has ended: then there is no turn to come, and the caller does what was to be done after it.
@@ -94,6 +94,16 @@ impl TaskRef {
         !self.header().state.is_complete()
     }
 
+    /// Both [`after_turn`](Self::after_turn) and [`wake`](Self::wake), and gives up the reference with the wake.
+    #[must_use]
+    pub(crate) fn wake_for_turn(self, what: Arc<dyn AfterTurn>, number: u64) -> bool {
+        self.header().extras.after_or_make().arm(what, number);
+        let task = NonNull::from(self.header());
+        std::mem::forget(self);
+        // SAFETY: the reference was ours. Its notice changes the word whoever is running, and says of that very word whether the task has ended (A2).
+        unsafe { waker::wake_and_drop(task) }
+    }
+
     fn header(&self) -> &Header {
         // SAFETY: a waker of `task::waker` points to the header, and keeps it alive.
         unsafe { &*self.0.data().cast::<Header>() }
@@ -102,18 +112,19 @@ impl TaskRef {
 
 /// Among the extras of a task: what is armed.
 pub(crate) struct After {
-    list: AtomicPtr<List>,
+    notes: AtomicPtr<Notes>,
 }
 
-struct List {
+/// See there.
+pub(crate) struct Notes {
     /// Whose `first` is (A5).
     place: AtomicU8,
-    first: UnsafeCell<Option<Armed>>,
+    first: UnsafeCell<MaybeUninit<Armed>>,
     more: Mutex<Vec<Armed>>,
     /// Whether there are more; changed under the lock.
     any_more: AtomicBool,
-    /// For the turn that is under way (A4).
-    due: UnsafeCell<InTurn>,
+    /// Of `more`, what was armed before the turn that is under way began (A4). Nearly always empty: there are several only where a task waits for several things at once.
+    more_due: UnsafeCell<Vec<Armed>>,
 }
 
 // The states of the place, see A5.
@@ -122,16 +133,23 @@ const FILLING: u8 = 1;
 const FULL: u8 = 2;
 
 // SAFETY: what is due is touched by the holder of `RUNNING` only (A4), what is in the place by who has it (A5), and both may go to another thread with that.
-unsafe impl Sync for List {}
+unsafe impl Sync for Notes {}
 
 struct Armed {
     what: Arc<dyn AfterTurn>,
     number: u64,
+    /// It was armed before the turn that is under way began (A4).
+    due: bool,
     /// A turn did not count, as the task was due again.
     spared: bool,
 }
 
 impl Armed {
+    #[inline]
+    fn new(what: Arc<dyn AfterTurn>, number: u64) -> Self {
+        Self { what, number, due: false, spared: false }
+    }
+
     fn is(&self, what: *const (), number: u64) -> bool {
         self.number == number && ptr::eq(Arc::as_ptr(&self.what).cast(), what)
     }
@@ -140,14 +158,6 @@ impl Armed {
     fn is_over(&mut self, due_again: bool) -> bool {
         !due_again || std::mem::replace(&mut self.spared, true)
     }
-}
-
-/// What was armed before the turn began. Of more than one only where a task waits for several things at once.
-#[derive(Default)]
-struct InTurn {
-    /// That which is in the place.
-    first: bool,
-    more: Vec<Armed>,
 }
 
 /// What is to be told at the end of a turn.
@@ -175,75 +185,59 @@ impl Armed {
 
 impl After {
     pub(super) fn new() -> Self {
-        Self { list: AtomicPtr::new(ptr::null_mut()) }
+        Self { notes: AtomicPtr::new(ptr::null_mut()) }
     }
 
-    /// A turn begins: what is armed becomes due. The caller holds `RUNNING`.
+    /// What is armed, if anything ever was.
     #[inline]
-    pub(super) fn turn_begins(&self) {
-        if let Some(list) = self.list() {
-            list.make_due();
-        }
-    }
-
-    /// The turn ends, and with it perhaps the task: what is to be told then. The task may be `due_again`, as it was woken meanwhile. The caller holds `RUNNING`.
-    #[inline]
-    pub(super) fn turn_ends(&self, due_again: impl FnOnce() -> bool) -> Due {
-        Due(self.list().and_then(|list| list.take_due(due_again)))
-    }
-
-    /// What is armed, if that is. The caller runs in the task, so it holds `RUNNING`.
-    #[inline]
-    fn take(&self, what: *const (), number: u64) -> Option<Armed> {
-        self.list()?.take(what, number)
-    }
-
-    #[inline]
-    fn list(&self) -> Option<&List> {
-        // Acquire pairs with the exchange in `arm`. Whether it is seen in time is a matter of the state word (A2).
+    pub(super) fn notes(&self) -> Option<&Notes> {
+        // Acquire pairs with the exchange in `make`. Whether it is seen in time is a matter of the state word (A2).
         // SAFETY: A1.
-        unsafe { self.list.load(Acquire).as_ref() }
+        unsafe { self.notes.load(Acquire).as_ref() }
     }
 
-    fn arm(&self, armed: Armed) {
-        let list = self.list().unwrap_or_else(|| {
-            let made = Box::into_raw(Box::new(List::new()));
-            match self.list.compare_exchange(ptr::null_mut(), made, AcqRel, Acquire) {
-                // SAFETY: A1: it stays.
-                Ok(_) => unsafe { &*made },
-                Err(there) => {
-                    // SAFETY: just made, and seen by nobody. What is there stays (A1).
-                    unsafe {
-                        drop(Box::from_raw(made));
-                        &*there
-                    }
+    #[inline]
+    fn arm(&self, what: Arc<dyn AfterTurn>, number: u64) {
+        self.notes().unwrap_or_else(|| self.make()).arm(what, number);
+    }
+
+    #[cold]
+    fn make(&self) -> &Notes {
+        let made = Box::into_raw(Box::new(Notes::new()));
+        match self.notes.compare_exchange(ptr::null_mut(), made, AcqRel, Acquire) {
+            // SAFETY: A1: it stays.
+            Ok(_) => unsafe { &*made },
+            Err(there) => {
+                // SAFETY: just made, and seen by nobody. What is there stays (A1).
+                unsafe {
+                    drop(Box::from_raw(made));
+                    &*there
                 }
             }
-        });
-        list.arm(armed);
+        }
     }
 }
 
-impl List {
+impl Notes {
     fn new() -> Self {
         Self {
             place: AtomicU8::new(EMPTY),
-            first: UnsafeCell::new(None),
+            first: UnsafeCell::new(MaybeUninit::uninit()),
             more: Mutex::new(Vec::new()),
             any_more: AtomicBool::new(false),
-            due: UnsafeCell::new(InTurn::default()),
+            more_due: UnsafeCell::new(Vec::new()),
         }
     }
 
     #[inline]
-    fn arm(&self, armed: Armed) {
+    fn arm(&self, what: Arc<dyn AfterTurn>, number: u64) {
         // Acquire pairs with the release in `empty`: what was there has been taken out.
         if self.place.compare_exchange(EMPTY, FILLING, Acquire, Relaxed).is_err() {
-            return self.arm_more(armed);
+            return self.arm_more(Armed::new(what, number));
         }
         self.first.with_mut(|first| {
-            // SAFETY: A5: we have made it Filling. Nothing is in it, so nothing is dropped.
-            unsafe { first.write(Some(armed)) }
+            // SAFETY: A5: we have made it Filling. Nothing is in it.
+            unsafe { first.write(MaybeUninit::new(Armed::new(what, number))) }
         });
         // Release pairs with the acquire in `is_full`. Whether it is seen in time is a matter of the state word (A2).
         self.place.store(FULL, Release);
@@ -257,42 +251,11 @@ impl List {
         self.any_more.store(true, Release);
     }
 
-    /// Whether `first` is ours. The caller holds `RUNNING`, as in all that follows.
+    /// A turn begins: what is armed becomes due. The caller holds `RUNNING`, as in all that follows.
     #[inline]
-    fn is_full(&self) -> bool {
-        self.place.load(Acquire) == FULL
-    }
-
-    /// Gives `f` what is in the place, which is full.
-    #[inline]
-    fn with_first<R>(&self, f: impl FnOnce(&mut Option<Armed>) -> R) -> R {
-        self.first.with_mut(|first| {
-            // SAFETY: Full, and `RUNNING` is ours (A5).
-            f(unsafe { &mut *first })
-        })
-    }
-
-    /// Takes out what is in the place, which is full.
-    #[inline]
-    fn empty(&self) -> Option<Armed> {
-        let armed = self.with_first(Option::take);
-        self.place.store(EMPTY, Release);
-        armed
-    }
-
-    /// Gives `f` what is due.
-    #[inline]
-    fn with_due<R>(&self, f: impl FnOnce(&mut InTurn) -> R) -> R {
-        self.due.with_mut(|due| {
-            // SAFETY: A4.
-            f(unsafe { &mut *due })
-        })
-    }
-
-    #[inline]
-    fn make_due(&self) {
+    pub(super) fn turn_begins(&self) {
         if self.is_full() {
-            self.with_due(|due| due.first = true);
+            self.with_first(|first| first.due = true);
         }
         if self.any_more.load(Acquire) {
             self.make_more_due();
@@ -306,48 +269,100 @@ impl List {
         let more = std::mem::take(&mut *locked);
         drop(locked);
         // What is there was spared.
-        self.with_due(|due| due.more.extend(more));
+        self.with_more_due(|due| due.extend(more));
     }
 
+    /// The turn ends, and with it perhaps the task: what is to be told then. The task may be `due_again`, as it was woken meanwhile.
     #[inline]
-    fn take_due(&self, due_again: impl FnOnce() -> bool) -> Option<Vec<Armed>> {
-        let is_any = self.with_due(|due| due.first || !due.more.is_empty());
-        is_any.then(|| self.take_over(due_again()))
+    pub(super) fn turn_ends(&self, due_again: impl FnOnce() -> bool) -> Due {
+        let is_any = self.is_first_due() || self.with_more_due(|due| !due.is_empty());
+        Due(is_any.then(|| self.take_over(due_again())))
     }
 
     /// Those that are due, and over.
     #[cold]
     fn take_over(&self, due_again: bool) -> Vec<Armed> {
         let mut over = Vec::new();
-        let first = self.with_due(|due| due.first);
         // A3: one that is taken out moves to `over`, and is not dropped here.
-        if first && self.with_first(|first| first.as_mut().is_some_and(|armed| armed.is_over(due_again))) {
-            self.with_due(|due| due.first = false);
-            over.extend(self.empty());
+        if self.is_first_due() && self.with_first(|first| first.is_over(due_again)) {
+            over.push(self.empty());
         }
-        self.with_due(|due| over.extend(due.more.extract_if(.., |armed| armed.is_over(due_again))));
+        self.with_more_due(|due| over.extend(due.extract_if(.., |armed| armed.is_over(due_again))));
         over
     }
 
+    /// What was armed so is not told any more.
     #[inline]
-    fn take(&self, what: *const (), number: u64) -> Option<Armed> {
-        if self.is_full() && self.with_first(|first| first.as_ref().is_some_and(|armed| armed.is(what, number))) {
-            self.with_due(|due| due.first = false);
-            return self.empty();
+    fn strike(&self, what: *const (), number: u64) {
+        if self.is_full() && self.with_first(|first| first.is(what, number)) {
+            return drop(self.empty().what);
         }
-        self.with_due(|due| {
-            let place = due.more.iter().position(|armed| armed.is(what, number))?;
-            Some(due.more.remove(place))
+        self.strike_more(what, number);
+    }
+
+    #[cold]
+    fn strike_more(&self, what: *const (), number: u64) {
+        let struck = self.with_more_due(|due| {
+            let place = due.iter().position(|armed| armed.is(what, number))?;
+            Some(due.remove(place))
+        });
+        drop(struck);
+    }
+
+    /// Whether `first` is ours.
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.place.load(Acquire) == FULL
+    }
+
+    #[inline]
+    fn is_first_due(&self) -> bool {
+        self.is_full() && self.with_first(|first| first.due)
+    }
+
+    /// Gives `f` what is in the place, which is full.
+    #[inline]
+    fn with_first<R>(&self, f: impl FnOnce(&mut Armed) -> R) -> R {
+        self.first.with_mut(|first| {
+            // SAFETY: Full, and `RUNNING` is ours (A5).
+            f(unsafe { (*first).assume_init_mut() })
         })
+    }
+
+    /// Takes out what is in the place, which is full.
+    #[inline]
+    fn empty(&self) -> Armed {
+        let armed = self.first.with_mut(|first| {
+            // SAFETY: as in `with_first`; it is Empty from now on.
+            unsafe { (*first).assume_init_read() }
+        });
+        self.place.store(EMPTY, Release);
+        armed
+    }
+
+    #[inline]
+    fn with_more_due<R>(&self, f: impl FnOnce(&mut Vec<Armed>) -> R) -> R {
+        self.more_due.with_mut(|due| {
+            // SAFETY: A4.
+            f(unsafe { &mut *due })
+        })
+    }
+}
+
+impl Drop for Notes {
+    fn drop(&mut self) {
+        if self.is_full() {
+            drop(self.empty());
+        }
     }
 }
 
 impl Drop for After {
     fn drop(&mut self) {
-        let list = self.list.load(Relaxed);
-        if !list.is_null() {
+        let notes = self.notes.load(Relaxed);
+        if !notes.is_null() {
             // SAFETY: A1: made by `Box::into_raw`, and the task is being freed.
-            drop(unsafe { Box::from_raw(list) });
+            drop(unsafe { Box::from_raw(notes) });
         }
     }
 }
@@ -420,9 +435,18 @@ impl Header {
     /// The task has completed: there is no turn to come, so what is armed is told of. The caller held `RUNNING`, and nobody does after it.
     #[inline]
     pub(super) fn tell_end(&self) {
-        if let Some(after) = self.extras.after() {
-            after.turn_begins();
-            after.turn_ends(|| false).tell();
+        if let Some(notes) = self.extras.after().and_then(After::notes) {
+            notes.turn_begins();
+            notes.turn_ends(|| false).tell();
+        }
+    }
+
+    /// As [`TaskRef::claimed`], of the running task.
+    #[inline]
+    pub(crate) fn claimed<T>(&self, what: &Arc<T>, number: u64) {
+        let what = Arc::as_ptr(what).cast::<()>();
+        if let Some(notes) = self.extras.after().and_then(After::notes) {
+            notes.strike(what, number);
         }
     }
 

@@ -253,7 +253,7 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Tur
     // SAFETY: `RUNNING` is ours (caller), so the task has not ended (T1).
     let header = unsafe { task.as_ref() };
     // What is armed later than this, in this turn, does not become due in it: so at the end of the turn there is no second look.
-    let (own, after) = header.extras.at_poll(|| header.own_or_make());
+    let (own, notes) = header.extras.at_poll(|| header.own_or_make());
     let node = if own.is_null() { header.base() } else { own };
     // SAFETY: T2, T6.
     let node = unsafe { &*node };
@@ -262,8 +262,8 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Tur
         let waker = waker_ref(header);
         let mut cx = Context::from_waker(&waker);
         let mut deliver = !node.is_effective();
-        if let Some(after) = after {
-            after.turn_begins();
+        if let Some(notes) = notes {
+            notes.turn_begins();
         }
         let outcome = loop {
             let yields = context::yields();
@@ -273,8 +273,8 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Tur
                 Ok(Poll::Ready(output)) => break Outcome::Output(output),
                 Err(panic) => break Outcome::Panic(panic),
                 Ok(Poll::Pending) if !is_cut(header, yields, &cx) => {
-                    if let Some(after) = after {
-                        after.turn_ends(|| is_due(header)).tell();
+                    if let Some(notes) = notes {
+                        notes.turn_ends(|| is_due(header)).tell();
                     }
                     if context::must_ask_again() {
                         let _ = header.state.notify(); // We hold `RUNNING`, so it is noted, and queues nothing.
@@ -290,7 +290,7 @@ unsafe fn poll<F: Future, S: Settle<F::Output>>(task: NonNull<Header>, turn: Tur
                 Ok(Poll::Pending) => break Outcome::Cut,
             }
         };
-        let due = after.map_or(Due::NONE, |after| after.turn_ends(|| false));
+        let due = notes.map_or(Due::NONE, |notes| notes.turn_ends(|| false));
         // SAFETY: `RUNNING` is ours, and the future has not been finished before.
         unsafe { finish::<F, S>(task, outcome, turn) };
         due.tell();

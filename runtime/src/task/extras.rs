@@ -23,7 +23,7 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::after::After;
+use super::after::{After, Notes};
 use super::memory;
 use super::waker::OneWord;
 use crate::primitives::atomic::AtomicPtr;
@@ -118,7 +118,7 @@ impl Extras {
     }
 
     /// Null, a node, or a request.
-    #[inline]
+    #[cfg(loom)]
     fn own(&self) -> *mut () {
         let word = self.word();
         match kind(word) {
@@ -143,20 +143,20 @@ impl Extras {
 
     /// What a poll begins with, in one look: the task's own node, if it has one or is to have one, and what is told after a turn. The caller holds `RUNNING`. `make`: makes the node, for a request that has none.
     #[inline]
-    pub(crate) fn at_poll(&self, make: impl FnOnce() -> *const Node) -> (*const Node, Option<&After>) {
+    pub(crate) fn at_poll(&self, make: impl FnOnce() -> *const Node) -> (*const Node, Option<&Notes>) {
         let word = self.word();
-        match kind(word) {
-            NODE => (word.cast::<Node>(), None),
-            WAKER => (ptr::null(), None),
-            _ => {
-                // One look: a request may come at any time, where there was nothing.
-                let own = match self.own() {
-                    request if kind(request) == REQUEST => make(),
-                    node => node.cast::<Node>().cast_const(),
-                };
-                (own, self.after())
+        // One look: a request may come at any time, where there was nothing.
+        let (own, notes) = match kind(word) {
+            WAKER => (ptr::null_mut(), None),
+            SEVERAL => {
+                // SAFETY: E2.
+                let several = unsafe { several(word) };
+                (several.own.load(Acquire), several.after.notes())
             }
-        }
+            _ => (word, None),
+        };
+        let own = if kind(own) == REQUEST { make() } else { own.cast::<Node>().cast_const() };
+        (own, notes)
     }
 
     /// Whether somebody has asked to cancel this task before it had a node.

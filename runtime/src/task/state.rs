@@ -70,6 +70,8 @@ pub enum LastNotify {
     Enqueue,
     /// Nothing: the task is not to be touched again.
     Nothing,
+    /// As `Nothing`: the task has ended.
+    Ended,
     /// The task has ended, and this was the last reference: the caller frees the task.
     Free,
 }
@@ -187,6 +189,7 @@ impl State {
             // Acquire and release, as in `notify` and `drop_reference`.
             match self.0.compare_exchange_weak(state, (state | NOTIFIED) - REFERENCE, AcqRel, Acquire) {
                 Ok(_) if state & (NOTIFIED | RUNNING | COMPLETE) == 0 => return LastNotify::Enqueue,
+                Ok(_) if state & COMPLETE != 0 => return LastNotify::Ended,
                 Ok(_) => return LastNotify::Nothing,
                 Err(now) => state = now,
             }
@@ -380,7 +383,7 @@ mod tests {
         assert_eq!(state.notify_and_drop(), LastNotify::Nothing);
         state.start_running(false);
         assert_eq!(state.complete(), Completed { has_handle: false, has_waker: false });
-        assert!(!state.drop_reference());
+        assert_eq!(state.notify_and_drop(), LastNotify::Ended);
         assert_eq!(state.notify_and_drop(), LastNotify::Free);
     }
 

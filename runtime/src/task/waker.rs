@@ -14,6 +14,7 @@ use crate::scheduler::{self, How};
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop_waker);
 
 /// A waker that owns a reference.
+#[inline]
 pub(crate) fn waker(header: &Header) -> Waker {
     header.state.add_reference();
     // SAFETY: the functions of `VTABLE` keep the contract of `RawWaker`; the reference is the one just added.
@@ -21,11 +22,13 @@ pub(crate) fn waker(header: &Header) -> Waker {
 }
 
 /// Whether `waker` is one of that task.
+#[inline]
 pub(crate) fn is_of(waker: &Waker, header: &Header) -> bool {
     ptr::eq(waker.data().cast(), header) && is_any(waker)
 }
 
 /// Whether `waker` is one of a task.
+#[inline]
 pub(crate) fn is_any(waker: &Waker) -> bool {
     ptr::eq(waker.vtable(), &VTABLE)
 }
@@ -151,15 +154,30 @@ unsafe fn clone(data: *const ()) -> RawWaker {
 }
 
 unsafe fn wake(data: *const ()) {
-    // SAFETY: the waker's own reference is given up with the notice, once; a task with an outstanding queue entry has not ended.
+    // SAFETY: the waker's own reference is given up with the notice, once.
+    unsafe { wake_and_drop(NonNull::new_unchecked(data.cast::<Header>().cast_mut())) };
+}
+
+/// Wakes a task, and gives up a reference to it; false if it has ended.
+///
+/// # Safety
+///
+/// The caller owns the reference.
+#[inline]
+pub(super) unsafe fn wake_and_drop(task: NonNull<Header>) -> bool {
+    // SAFETY: the reference is given up with the notice, once; a task with an outstanding queue entry has not ended.
     unsafe {
-        let task = NonNull::new_unchecked(data.cast::<Header>().cast_mut());
         match task.as_ref().state.notify_and_drop() {
             LastNotify::Enqueue => scheduler::enqueue(task, How::Wake),
             LastNotify::Nothing => {}
-            LastNotify::Free => cell::free_last(task),
+            LastNotify::Ended => return false,
+            LastNotify::Free => {
+                cell::free_last(task);
+                return false;
+            }
         }
     }
+    true
 }
 
 unsafe fn wake_by_ref(data: *const ()) {

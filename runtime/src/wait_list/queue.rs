@@ -1,8 +1,9 @@
-//! The nodes of waiters, and the lists of those that wait. W1 to W5 are the invariants of the module above.
+//! The nodes of waiters, and the lists of those that wait. W1 to W6 are the invariants of the module above.
 #![allow(unsafe_code)]
 
 use crate::primitives::UnsafeCell;
 use crate::primitives::atomic::{AtomicU8, Ordering};
+use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::task::Waker;
 
@@ -32,10 +33,10 @@ pub(super) const fn queue_of(state: u8) -> Option<usize> {
 /// A million tasks may wait for one event: so which queue it is has no word of its own.
 pub(super) struct Node<P> {
     pub(super) state: AtomicU8,
-    pub(super) fields: UnsafeCell<Fields<P>>,
+    pub(super) fields: UnsafeCell<MaybeUninit<Fields<P>>>,
 }
 
-/// The part of a node that W3 and W4 guard.
+/// The part of a node that W3 and W4 guard, and that is there while the state is not Outside (W6).
 pub(super) struct Fields<P> {
     pub(super) previous: Option<NonNull<Node<P>>>,
     pub(super) next: Option<NonNull<Node<P>>>,
@@ -43,12 +44,39 @@ pub(super) struct Fields<P> {
     pub(super) payload: P,
 }
 
-impl<P: Default> Node<P> {
+impl<P> Node<P> {
+    #[inline]
     pub(super) fn new() -> Self {
-        Self {
-            state: AtomicU8::new(OUTSIDE),
-            fields: UnsafeCell::new(Fields { previous: None, next: None, waker: None, payload: P::default() }),
-        }
+        Self { state: AtomicU8::new(OUTSIDE), fields: UnsafeCell::new(MaybeUninit::uninit()) }
+    }
+
+    /// Puts the fields.
+    ///
+    /// # Safety
+    ///
+    /// The state is Outside, and the node the caller's alone.
+    #[inline]
+    pub(super) unsafe fn put(&self, payload: P, waker: Waker) {
+        let new = Fields { previous: None, next: None, waker: Some(waker), payload };
+        self.fields.with_mut(|fields| {
+            // SAFETY: nobody else touches them (W4), and nothing is there (W6).
+            unsafe { fields.write(MaybeUninit::new(new)) }
+        });
+    }
+
+    /// Takes the fields out, and makes the state Outside.
+    ///
+    /// # Safety
+    ///
+    /// The state is not Outside, the node is in no queue any more, and nobody else touches it: by the lock, or as it is Notified (W3, W4).
+    #[inline]
+    pub(super) unsafe fn take(&self) -> Fields<P> {
+        let taken = self.fields.with_mut(|fields| {
+            // SAFETY: they are there (W6), and from now on the caller's.
+            unsafe { (*fields).assume_init_read() }
+        });
+        self.state.store(OUTSIDE, Ordering::Relaxed);
+        taken
     }
 }
 
@@ -81,8 +109,8 @@ impl<P> Queue<P> {
         // stored: its owner has to take the lock, which is held, to take it out (W3).
         let node = unsafe { front.as_ref() };
         let notified = node.fields.with_mut(|fields| {
-            // SAFETY: the state is Waiting and the lock is held (W3).
-            let fields = unsafe { &mut *fields };
+            // SAFETY: the state is Waiting and the lock is held (W3, W6).
+            let fields = unsafe { (*fields).assume_init_mut() };
             (hand(&mut fields.payload), fields.waker.take())
         });
         // SAFETY: the head is in this queue.
@@ -193,8 +221,8 @@ pub(super) unsafe fn with_fields<P, R>(node: NonNull<Node<P>>, change: impl FnOn
     // SAFETY: live (caller); no reference to the fields is formed here.
     let node = unsafe { node.as_ref() };
     node.fields.with_mut(|fields| {
-        // SAFETY: Waiting under the lock (caller, W3): nobody else touches the fields.
-        change(unsafe { &mut *fields })
+        // SAFETY: Waiting under the lock (caller, W3, W6): they are there, and nobody else touches them.
+        change(unsafe { (*fields).assume_init_mut() })
     })
 }
 
@@ -208,7 +236,7 @@ pub(super) unsafe fn payload_of<'a, P>(node: NonNull<Node<P>>) -> &'a mut P {
     // SAFETY: live (caller).
     let node = unsafe { node.as_ref() };
     node.fields.with_mut(|fields| {
-        // SAFETY: nobody else touches the fields (caller, W3).
-        unsafe { &mut (*fields).payload }
+        // SAFETY: they are there, and nobody else touches them (caller, W3, W6).
+        unsafe { &mut (*fields).assume_init_mut().payload }
     })
 }

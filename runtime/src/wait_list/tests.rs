@@ -200,7 +200,7 @@ fn an_offer_moves_the_first_and_can_be_taken_back() {
         f.enter(waiter.as_mut(), 0, number as u32);
     }
     assert_eq!(f.lot.lock().front(0).copied(), Some(0));
-    let offered = f.lot.lock().offer(0, 1, |payload| *payload);
+    let offered = f.lot.lock_quietly().offer(0, 1, |payload| *payload);
     let (number, waker) = offered.unwrap();
     assert_eq!((number, f.waiting(), f.woken()), (0, [2, 1], 0));
     waker.unwrap().wake();
@@ -250,11 +250,11 @@ fn one_is_relocated_by_its_payload_and_withdrawn_under_the_lock() {
     for (number, waiter) in waiters.iter_mut().enumerate() {
         f.enter(waiter.as_mut(), 0, number as u32);
     }
-    assert!(f.lot.lock().relocate(0, 1, |payload| *payload == 1));
-    assert!(!f.lot.lock().relocate(0, 1, |payload| *payload == 1));
+    assert!(f.lot.lock_quietly().relocate(0, 1, |payload| *payload == 1));
+    assert!(!f.lot.lock_quietly().relocate(0, 1, |payload| *payload == 1));
     assert_eq!(f.waiting(), [2, 1]);
     let mut seen = vec![];
-    f.lot.lock().each(0, |payload| seen.push(*payload));
+    f.lot.lock_quietly().each(0, |payload| seen.push(*payload));
     assert_eq!(seen, [0, 2]);
     assert_eq!(waiters[1].as_mut().withdraw_from(&mut f.lot.lock()), Some(1));
     assert_eq!(waiters[1].as_mut().withdraw_from(&mut f.lot.lock()), None);
