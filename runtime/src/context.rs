@@ -113,6 +113,7 @@ pub(crate) fn worker<R>(f: impl FnOnce(Option<&Worker>) -> R) -> R {
 }
 
 /// Runs `f` as a poll of `task`, with `node` as the current node.
+#[inline(always)]
 pub(crate) fn with_task<R>(task: NonNull<Header>, node: &Node, budget: u32, f: impl FnOnce() -> R) -> R {
     struct Reset(*const Header, Scope, u32, bool, *const Bindings);
     impl Drop for Reset {
@@ -577,11 +578,16 @@ fn note(operation: &'static str) {
 }
 
 /// Notes that the task waits for `held` in the operation that it has begun last, if the runtime notes that: the task tree says who has it. Keeps nothing alive.
+#[inline]
 pub(crate) fn note_held<H: Held + 'static>(held: &Arc<H>) {
     if tracks() {
-        let held: Arc<dyn Held> = Arc::<H>::clone(held);
-        with_current_task(|task| task.note_held(Arc::downgrade(&held)));
+        note_held_now(Arc::<H>::clone(held));
     }
+}
+
+#[cold]
+fn note_held_now(held: Arc<dyn Held>) {
+    with_current_task(|task| task.note_held(Arc::downgrade(&held)));
 }
 
 #[cold]

@@ -45,7 +45,6 @@ use crate::context;
 use crate::primitives::atomic::{AtomicU64, Ordering};
 use crate::task::Header;
 use crate::task::after::{self, AfterTurn, TaskRef};
-use crate::task::waker;
 use crate::wait_list::{Locked, Lot, Quiet};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -114,6 +113,8 @@ pub(crate) struct Ask {
     who: Who,
     /// That turn has been.
     over: bool,
+    /// Notified, and it may go on without a permit; or else it is told that the line is broken.
+    is_let_in: bool,
     /// In CONDITION: which.
     condition: u64,
 }
@@ -128,17 +129,6 @@ enum Who {
     Woken,
     /// A task that polls the wait with another waker, that of a combinator, say.
     Task(TaskRef),
-}
-
-impl Who {
-    /// Who polls a wait with `waker`: `task`, which is running, or a thread.
-    fn polls(waker: &Waker, task: Option<&Header>) -> Self {
-        match task {
-            Some(task) if waker::is_of(waker, task) => Self::Woken,
-            Some(task) => Self::Task(TaskRef::to(task)),
-            None => Self::Thread,
-        }
-    }
 }
 
 type LockedLine<'a> = Locked<'a, State, Ask, QUEUES>;
@@ -312,7 +302,10 @@ impl Permits {
         if quiet.broken.is_some_and(|broken| !broken.panicked) {
             quiet.broken = None;
         }
-        self.serve_and_settle(line, quiet);
+        // As `serve_and_settle`, but in the way of each permit that somebody waits for.
+        if let Some(mut quiet) = line.serve(quiet) {
+            self.settle(&mut quiet);
+        }
     }
 
     /// Takes away so many: what is free now, the rest as it comes back.
@@ -327,7 +320,6 @@ impl Permits {
     }
 
     /// Serves those in `line`, which is locked, as far as the permits go; if nobody is there, the word stands for them again.
-    #[inline]
     fn serve_and_settle<'a>(&self, line: &'a Arc<Line>, quiet: QuietLine<'a>) {
         if let Some(mut quiet) = line.serve(quiet) {
             self.settle(&mut quiet);
@@ -475,7 +467,7 @@ impl Line {
     }
 
     /// Hands permits to the first in line, as long as there are enough, and unlocks for each; the lock comes back if it ends with one for whom there are not enough, or with nobody.
-    #[inline]
+    #[inline(always)]
     fn serve<'a>(self: &'a Arc<Self>, mut quiet: QuietLine<'a>) -> Option<QuietLine<'a>> {
         loop {
             let permits = quiet.front(LINE).map(|ask| ask.permits);
@@ -499,7 +491,7 @@ impl Line {
     }
 
     /// Somebody was handed permits. Not under the lock.
-    #[inline]
+    #[inline(always)]
     fn tell(self: &Arc<Self>, who: Who, waker: Option<Waker>, number: u64) {
         let task = match (who, waker) {
             (Who::Woken, Some(waker)) => TaskRef::of(waker),

@@ -384,9 +384,9 @@ impl<'a, G, P: Default, const N: usize> Waiter<'a, G, P, N> {
     /// # Panics
     ///
     /// If it has not entered a queue.
-    pub fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<P> {
-        if self.node.state.load(Ordering::Acquire) == NOTIFIED {
-            return Poll::Ready(self.take_payload());
+    pub fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<P> {
+        if let Some(payload) = self.as_mut().take_notified() {
+            return Poll::Ready(payload);
         }
         assert!(self.has_entered(), "polled a waiter that has not entered");
         let locked = self.lot.lock();
@@ -405,6 +405,12 @@ impl<'a, G, P: Default, const N: usize> Waiter<'a, G, P, N> {
         drop(locked);
         drop(replaced);
         Poll::Pending
+    }
+
+    /// The payload if it has been notified; no lock is taken.
+    #[inline]
+    pub(crate) fn take_notified(self: Pin<&mut Self>) -> Option<P> {
+        (self.node.state.load(Ordering::Acquire) == NOTIFIED).then(|| self.take_payload())
     }
 
     /// The queue that it waits in; `None` if it does not wait (any more).

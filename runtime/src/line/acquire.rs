@@ -6,8 +6,9 @@ use super::{
 };
 use crate::context;
 use crate::line::Broken;
-use crate::task::{Header, after};
-use crate::wait_list::{Left, Waiter};
+use crate::task::after::{self, TaskRef};
+use crate::task::{Header, waker};
+use crate::wait_list::Waiter;
 use pin_project_lite::pin_project;
 use std::future::Future;
 use std::pin::Pin;
@@ -96,8 +97,19 @@ struct By<'a> {
 }
 
 impl By<'_> {
+    /// Who it is, and a waker to wake it by.
+    #[inline]
+    fn stand(self) -> (Who, Waker) {
+        match self.task {
+            // The vtable's clone does the same.
+            Some(task) if waker::is_of(self.waker, task) => (Who::Woken, waker::waker(task)),
+            Some(task) => (Who::Task(TaskRef::to(task)), self.waker.clone()),
+            None => (Who::Thread, self.waker.clone()),
+        }
+    }
+
     fn who(self) -> Who {
-        Who::polls(self.waker, self.task)
+        self.stand().0
     }
 }
 
@@ -123,8 +135,9 @@ impl Permits {
             Err(Refusal::WouldBlock) => {
                 let number = quiet.next_number;
                 quiet.next_number += 1;
-                let ask = Ask { permits: want.permits, number, who: by.who(), ..Ask::default() };
-                waiter.enter_quietly(&mut quiet, LINE, ask, by.waker.clone());
+                let (who, waker) = by.stand();
+                let ask = Ask { permits: want.permits, number, who, ..Ask::default() };
+                waiter.enter_quietly(&mut quiet, LINE, ask, waker);
                 drop(quiet);
                 context::note_held(line);
                 Poll::Pending
@@ -137,8 +150,9 @@ impl Permits {
         let mut quiet = line.lot.lock_quietly();
         self.busy(&mut quiet);
         line.may_be_owned(&mut quiet);
-        let ask = Ask { permits: want.permits, who: by.who(), condition, ..Ask::default() };
-        waiter.enter_quietly(&mut quiet, CONDITION, ask, by.waker.clone());
+        let (who, waker) = by.stand();
+        let ask = Ask { permits: want.permits, who, condition, ..Ask::default() };
+        waiter.enter_quietly(&mut quiet, CONDITION, ask, waker);
         (quiet.free, quiet.owner) = (want.permits, None);
         self.serve_and_settle(line, quiet);
     }
@@ -177,6 +191,9 @@ impl Permits {
     /// Polled again while it waits: claims what it was handed, or takes its old place if it was passed over.
     fn poll_waiting(&self, mut waiter: Standing<'_, '_>, want: Want, by: By<'_>) -> Poll<Result<(), Broken>> {
         let line: &Arc<Line> = self.line();
+        if let Some(ask) = waiter.as_mut().take_notified() {
+            return told(line, &ask);
+        }
         let mut quiet = line.lot.lock_quietly();
         if let Some(Ask { number, .. }) = waiter.as_mut().claim(&mut quiet, HANDED) {
             quiet.owner = want.holder.or(quiet.owner);
@@ -187,12 +204,13 @@ impl Permits {
             }
             return Poll::Ready(Ok(()));
         }
-        self.poll_unclaimed(waiter, want, by, quiet.into_locked())
+        self.poll_unclaimed(line, waiter, want, by, quiet.into_locked())
     }
 
     #[cold]
     fn poll_unclaimed(
         &self,
+        line: &Line,
         mut waiter: Standing<'_, '_>,
         want: Want,
         by: By<'_>,
@@ -232,15 +250,8 @@ impl Permits {
                 Poll::Pending
             }
             None => {
-                let (let_in_below, broken) = (locked.let_in_below, locked.broken);
                 drop(locked);
-                if let Some(Left::Notified(ask)) = waiter.leave()
-                    && ask.number < let_in_below
-                {
-                    return Poll::Ready(Ok(()));
-                }
-                // Told that it is broken. That may have been repaired since, but it has been.
-                Poll::Ready(Err(broken.unwrap_or(Broken { holder: None, panicked: true })))
+                told(line, &waiter.take_notified().expect("it waits no more"))
             }
         }
     }
@@ -263,4 +274,15 @@ impl Permits {
         self.serve_and_settle(line, quiet);
         drop(gone); // Not under the lock: with it may go a task.
     }
+}
+
+/// It was notified: let in, or told that the line is broken.
+#[inline]
+fn told(line: &Line, ask: &Ask) -> Poll<Result<(), Broken>> {
+    if ask.is_let_in {
+        return Poll::Ready(Ok(()));
+    }
+    // That may have been repaired since, but it has been.
+    let broken = line.lot.lock_quietly().broken;
+    Poll::Ready(Err(broken.unwrap_or(Broken { holder: None, panicked: true })))
 }

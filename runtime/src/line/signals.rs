@@ -1,6 +1,6 @@
 //! Permits that never come back, and so are signals: who is let in by one has nothing to give back.
 
-use super::{BUSY, LINE, PASSED, Permits, SHIFT};
+use super::{BUSY, LINE, Line, PASSED, Permits, QuietLine, SHIFT};
 use crate::primitives::atomic::Ordering;
 use std::task::Waker;
 
@@ -27,14 +27,12 @@ impl Permits {
     #[cold]
     fn open_busy(&self, permits: usize) {
         let line = self.line();
-        let mut locked = line.lot.lock();
+        let mut quiet = line.lot.lock_quietly();
         // As in `give_busy`.
-        self.busy(&mut locked);
-        locked.put_back(permits);
-        locked.let_in_below = u64::MAX;
-        locked.notify_all(LINE);
-        line.lot.notify_all(PASSED);
-        self.settle(&mut line.lot.lock_quietly());
+        self.busy(&mut quiet);
+        quiet.put_back(permits);
+        quiet.let_in_below = u64::MAX;
+        self.let_in(line, quiet, u64::MAX, true);
     }
 
     /// As [`give`](Self::give), but there are no more than `most` free permits after it: what would be too many is nobody's. For permits that do not come back, and always with the same `most`.
@@ -64,15 +62,22 @@ impl Permits {
         quiet.let_in_below = below;
         // All of them have smaller numbers. One who looks by itself while the lock is free is let in as well.
         let let_in = quiet.waiting(LINE) + quiet.waiting(PASSED);
+        self.let_in(line, quiet, below, false);
+        let_in
+    }
+
+    /// Lets in who stands in line with a number below that, and wakes who was passed over, if that is wanted. Some under each locking of `line`, without which their wakers are called.
+    fn let_in<'a>(&self, line: &'a Line, mut quiet: QuietLine<'a>, below: u64, with_passed: bool) {
         loop {
             let mut wakers = [const { None::<Waker> }; LET_IN_PER_LOCK];
             let mut is_done = false;
             for slot in &mut wakers {
-                is_done = quiet.front(LINE).is_none_or(|ask| ask.number >= below);
+                let queue = if quiet.front(LINE).is_some_and(|ask| ask.number < below) { LINE } else { PASSED };
+                is_done = queue == PASSED && (!with_passed || quiet.waiting(PASSED) == 0);
                 if is_done {
                     break;
                 }
-                *slot = quiet.take_first(LINE, |_| ()).and_then(|((), waker)| waker);
+                *slot = quiet.take_first(queue, |ask| ask.is_let_in = true).and_then(|((), waker)| waker);
             }
             if is_done {
                 self.settle(&mut quiet);
@@ -80,7 +85,7 @@ impl Permits {
             drop(quiet);
             wakers.into_iter().flatten().for_each(Waker::wake);
             if is_done {
-                return let_in;
+                return;
             }
             quiet = line.lot.lock_quietly();
         }

@@ -89,7 +89,7 @@ impl Queues {
     }
 
     /// The next task, if there is one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn pop(&self, ends: &Ends) -> Option<Queued> {
         let runs = self.lifo_runs.get();
         if runs < LIFO_RUNS

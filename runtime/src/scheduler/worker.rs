@@ -145,7 +145,8 @@ impl Worker {
     }
 
     fn work(&self, ended: impl Fn() -> bool, run_main: impl Fn() -> bool) {
-        self.remote().parker.bind();
+        let remote = self.remote(); // Looked up once: all below is done for each task.
+        remote.parker.bind();
         context::with_worker(self, || {
             let mut mode = Mode::Running;
             while !ended() {
@@ -157,17 +158,17 @@ impl Worker {
                 self.ticks.set(ticks);
                 let task = match ticks % MAINTENANCE {
                     0 => self.maintain(),
-                    OLDEST_FORK => self.queues.pop_oldest_fork(&self.remote().ends),
+                    OLDEST_FORK => self.queues.pop_oldest_fork(&remote.ends),
                     _ => None,
                 };
-                let task = task.or_else(|| self.next());
+                let task = task.or_else(|| self.queues.pop(&remote.ends));
                 if task.is_none() && (self.kept.give_up() || ran_main) {
                     continue; // Who has waited for that may be due, or `main` may be again.
                 }
                 if let Some(task) = task.or_else(|| self.search(&mut mode)) {
                     mode = self.found(mode);
                     self.stir();
-                    self.remote().counts.steps.add();
+                    remote.counts.steps.add();
                     // SAFETY: `Queued` is the task's queue entry, with which it has not ended.
                     unsafe {
                         if self.kept.stands_against(task.0.as_ref().counts_in()) {
@@ -189,7 +190,7 @@ impl Worker {
     /// # Safety
     ///
     /// The caller has the task's queue entry, which is used up.
-    #[inline]
+    #[inline(always)]
     unsafe fn poll(&self, task: NonNull<Header>, turn: Turn) {
         // SAFETY: passed on.
         if unsafe { cell::run(task, turn) } {

@@ -472,7 +472,7 @@ impl Node {
     pub(crate) fn is_effective(&self) -> bool {
         // Acquire pairs with the release in `cancel`: who sees the bit also sees the reason.
         let flags = self.flags.load(Acquire);
-        flags & EFFECTIVE != 0 || (flags & UNLINKED != 0 && self.is_cancelled_around())
+        flags & (EFFECTIVE | UNLINKED) != 0 && (flags & EFFECTIVE != 0 || self.is_cancelled_around())
     }
 
     /// All flags, for the snapshot of the tree.

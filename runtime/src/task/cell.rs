@@ -324,8 +324,21 @@ fn is_due(header: &Header) -> bool {
 
 /// Whether a suspended task is to be dropped where it stands. Registers it first if it is to sleep (N3).
 /// `yields`: what `context::yields` was before the poll.
+#[inline(always)]
 fn is_cut(header: &Header, yields: u32, cx: &Context<'_>) -> bool {
     let due = is_due(header);
+    // SAFETY: T2.
+    let base = unsafe { header.base.as_ref() };
+    // Nearly always: it need not be registered, and nothing is cancelled.
+    let is_known = due || header.is_listed();
+    if is_known && !base.is_effective() && !header.own_node().is_some_and(Node::is_effective) {
+        return false;
+    }
+    is_cut_perhaps(header, due, yields, cx)
+}
+
+#[cold]
+fn is_cut_perhaps(header: &Header, due: bool, yields: u32, cx: &Context<'_>) -> bool {
     // SAFETY: T2.
     let base = unsafe { header.base.as_ref() };
     // Acquire pairs with the release in `wake_and_unlink`. A task that has outlived a cancel is registered again.
