@@ -497,7 +497,9 @@ impl Line {
             (Who::Woken, Some(waker)) => TaskRef::of(waker),
             (Who::Task(task), waker) => {
                 // First: a turn that begins before that knows nothing of the hand-over, and would not poll this wait.
-                waker.map(Waker::wake);
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
                 task
             }
             (_, waker) => return waker.map_or((), Waker::wake),
