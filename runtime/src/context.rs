@@ -380,9 +380,7 @@ pub(crate) fn hold_runtime(operation: &str) -> Arc<Shared> {
 /// Tells of the task that is being polled, if one is.
 #[inline]
 pub(crate) fn with_current_task<R>(f: impl FnOnce(&Header) -> R) -> Option<R> {
-    let task = CONTEXT.try_with(|context| context.task.get()).unwrap_or(ptr::null());
-    // SAFETY: C1.
-    unsafe { task.as_ref() }.map(f)
+    with_task_if_any(|task| task.map(f))
 }
 
 /// Calls `f` with the task that is being polled, if there is one: one look at the thread's context for all that `f` needs of it.
@@ -581,13 +579,9 @@ fn note(operation: &'static str) {
 #[inline]
 pub(crate) fn note_held<H: Held + 'static>(held: &Arc<H>) {
     if tracks() {
-        note_held_now(Arc::<H>::clone(held));
+        let held: Arc<dyn Held> = Arc::<H>::clone(held);
+        with_current_task(|task| task.note_held(Arc::downgrade(&held)));
     }
-}
-
-#[cold]
-fn note_held_now(held: Arc<dyn Held>) {
-    with_current_task(|task| task.note_held(Arc::downgrade(&held)));
 }
 
 #[cold]

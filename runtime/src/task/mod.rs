@@ -48,6 +48,7 @@ use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, Weak};
+use std::task::Context as TaskContext;
 
 pub use handle::Task;
 
@@ -57,6 +58,7 @@ use crate::local::{Bindings, Locals};
 use crate::primitives::atomic::AtomicU8;
 use crate::primitives::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::scheduler::{self, How, Shared};
+use crate::scope::guard::Settled;
 use crate::scope::node::{Doing, Place, flag};
 use crate::scope::suspended::NOWHERE;
 use crate::scope::{CancelReason, Node};
@@ -375,6 +377,45 @@ pub(crate) fn wake_and_unlink(tasks: &mut List<Header>, task: NonNull<Header>) -
         task.as_ref().linked.store(NOWHERE, Release);
         due.then_some(Due(task))
     }
+}
+
+/// Whether the task, which is being polled, has been woken meanwhile.
+#[inline]
+fn is_due(header: &Header) -> bool {
+    context::has_woken_itself() || header.state.is_notified()
+}
+
+/// Whether a suspended task is to be dropped where it stands. Registers it first if it is to sleep (N3).
+/// `yields`: what `context::yields` was before the poll.
+#[inline(always)]
+fn is_cut(header: &Header, yields: u32, cx: &TaskContext<'_>) -> bool {
+    let due = is_due(header);
+    // SAFETY: T2.
+    let base = unsafe { header.base.as_ref() };
+    // Nearly always: it need not be registered, and nothing is cancelled.
+    let is_known = due || header.is_listed();
+    if is_known && !base.is_effective() && !header.own_node().is_some_and(Node::is_effective) {
+        return false;
+    }
+    is_cut_perhaps(header, due, yields, cx)
+}
+
+#[cold]
+fn is_cut_perhaps(header: &Header, due: bool, yields: u32, cx: &TaskContext<'_>) -> bool {
+    // SAFETY: T2.
+    let base = unsafe { header.base.as_ref() };
+    // Acquire pairs with the release in `wake_and_unlink`. A task that has outlived a cancel is registered again.
+    // If the base is cancelled already, there is nothing to register for.
+    let registered = due || header.is_listed() || (!base.is_effective() && register(header));
+    // The base is asked, too: a cancel marks it, wakes its tasks, and only then comes to their own nodes. If it was cancelled when the task
+    // wanted to register, that counts, whatever a shield has made of it since.
+    let cancelled = !registered || base.is_effective();
+    let own = header.own_node();
+    // U2 of `scope::unmade`.
+    if !(cancelled || own.is_some_and(Node::is_effective)) || yields != context::yields() {
+        return false;
+    }
+    own.is_none_or(|own| own.settle(due, cx) == Settled::Free)
 }
 
 /// Enters the task in the waiters of its base, for the first time that it stays suspended. False if that is cancelled: the caller is cut, or goes
