@@ -70,6 +70,14 @@ per_thread! {
     };
 }
 
+/// This thread's context; `None` while the thread ends. For what is in the way of every operation: `CONTEXT.try_with` with all of it as a closure may be a call, to which what the closure captures goes through memory.
+///
+/// It stays where it is, and alive, until the thread ends, and so at least until the caller returns.
+#[inline]
+fn this_thread() -> Option<NonNull<Context>> {
+    CONTEXT.try_with(|context| NonNull::from(context)).ok()
+}
+
 /// Runs `f` as the worker of this thread.
 pub(crate) fn with_worker<R>(worker: &Worker, f: impl FnOnce() -> R) -> R {
     struct Reset;
@@ -386,9 +394,8 @@ pub(crate) fn with_current_task<R>(f: impl FnOnce(&Header) -> R) -> Option<R> {
 /// Calls `f` with the task that is being polled, if there is one: one look at the thread's context for all that `f` needs of it.
 #[inline]
 pub(crate) fn with_task_if_any<R>(f: impl FnOnce(Option<&Header>) -> R) -> R {
-    let task = CONTEXT.try_with(|context| context.task.get()).unwrap_or(ptr::null());
-    // SAFETY: C1.
-    f(unsafe { task.as_ref() })
+    // SAFETY: as `this_thread` says; and C1.
+    f(unsafe { this_thread().and_then(|context| context.as_ref().task.get().as_ref()) })
 }
 
 /// The worker, for `f`, if the task that it polls counts in `node` as an ordinary child; false otherwise.
@@ -436,28 +443,34 @@ pub(crate) fn place_uncounted(operation: &'static str) -> ManuallyDrop<Place> {
 }
 
 /// The gate of every leaf; see `lowlevel::poll_checkpoint`.
-#[inline]
+#[inline(always)]
 pub(crate) fn poll_checkpoint(cx: &mut TaskContext<'_>, operation: &'static str) -> Poll<()> {
     poll_past_checkpoint(cx, operation, |_| ())
 }
 
+/// As `poll_checkpoint`, where that would be ready, and there is nothing to note; false otherwise, and nothing has happened.
+#[inline]
+pub(crate) fn passes_checkpoint() -> bool {
+    // SAFETY: as `this_thread` says.
+    this_thread().is_some_and(|context| unsafe { context.as_ref() }.passes())
+}
+
 /// As `poll_checkpoint`; past it `f` gets the running task. (Without one only in models of a leaf by itself.) It is one look at the thread's context for both, and what is rare
 /// stands elsewhere: this is in the way of every operation.
-#[inline]
+#[inline(always)]
 pub(crate) fn poll_past_checkpoint<R>(
     cx: &mut TaskContext<'_>,
     operation: &'static str,
     f: impl FnOnce(Option<&Header>) -> R,
 ) -> Poll<R> {
-    // Not `with`: that is not inlined into other crates.
-    let passed = CONTEXT.try_with(|context| {
-        if !context.passes() && context.stops(cx, operation) {
-            return Poll::Pending;
-        }
-        // SAFETY: C1.
-        Poll::Ready(f(unsafe { context.task.get().as_ref() }))
-    });
-    passed.unwrap_or_else(|_| outside(operation))
+    let Some(context) = this_thread() else { outside(operation) };
+    // SAFETY: as `this_thread` says.
+    let context = unsafe { context.as_ref() };
+    if !context.passes() && context.stops(cx, operation) {
+        return Poll::Pending;
+    }
+    // SAFETY: C1.
+    Poll::Ready(f(unsafe { context.task.get().as_ref() }))
 }
 
 /// Whether the code that is running stands in a cancelled scope, and so a leaf that begins is to stay pending.

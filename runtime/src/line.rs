@@ -235,20 +235,17 @@ impl Permits {
         }
     }
 
-    /// The first half of the operation of a task that wants permits, or all of them in its own name: a checkpoint; then they are had at once, with the number of who owns them if all
-    /// are. Or `None`: then [`acquire`](Self::acquire) goes on in the same poll. Apart from that because it is short, and nearly always enough.
-    #[inline]
-    pub fn poll_at_once(
-        &self,
-        cx: &mut Context<'_>,
-        permits: usize,
-        owns: bool,
-        operation: &'static str,
-    ) -> Poll<Option<u64>> {
+    /// The first half of the operation of a task that wants permits: a checkpoint; then they are had at once. Or `None`: then [`acquire`](Self::acquire) goes on in the same poll. Apart from that
+    /// because it is short, and nearly always enough; and always inlined, as the operation is little else.
+    #[inline(always)]
+    pub fn poll_take(&self, cx: &mut Context<'_>, permits: usize, operation: &'static str) -> Poll<Option<()>> {
+        context::poll_past_checkpoint(cx, operation, |_| self.take_fast(permits))
+    }
+
+    /// As [`poll_take`](Self::poll_take), of all `permits` that there are, in the name of the task: with the number of who owns them.
+    #[inline(always)]
+    pub fn poll_own(&self, cx: &mut Context<'_>, permits: usize, operation: &'static str) -> Poll<Option<u64>> {
         context::poll_past_checkpoint(cx, operation, |task| {
-            if !owns {
-                return self.take_fast(permits).map(|()| 0);
-            }
             let holder = task.map_or(0, Header::holder);
             self.own_fast(permits, holder)?;
             if let Some(task) = task {
@@ -258,7 +255,7 @@ impl Permits {
         })
     }
 
-    /// Waits for what is wanted. No checkpoint: see [`poll_at_once`](Self::poll_at_once), or a thread waits.
+    /// Waits for what is wanted. No checkpoint: see [`poll_take`](Self::poll_take), or a thread waits.
     #[inline]
     pub fn acquire(&self, permits: usize, owns: bool) -> Acquire<'_> {
         Acquire::new(self, permits, owns)

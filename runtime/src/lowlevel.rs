@@ -41,6 +41,12 @@ pub fn poll_checkpoint(cx: &mut Context<'_>, operation: &'static str) -> Poll<()
     context::poll_checkpoint(cx, operation)
 }
 
+/// As [`poll_checkpoint`] in nearly all cases, in which it is ready: a few instructions without a call. False where it is not, or the operation is to be noted: then nothing has happened, and [`poll_checkpoint`] is to be asked.
+#[inline]
+pub fn passes_checkpoint() -> bool {
+    context::passes_checkpoint()
+}
+
 /// The gate of a leaf that keeps no state between its polls, and so asks at each: `poll`, past [`poll_checkpoint`]. It takes a unit of the budget if `poll` is ready, and none if it stays pending: or else a
 /// combinator that polls many in a fixed order would have the first ones use up the budget each time, and never get to the last. `poll` may poll leaves in its turn, which take their own.
 ///

@@ -18,7 +18,7 @@
 //! What all of them promise:
 //!
 //! - **Every wait is a checkpoint**, also when it need not wait: it notices a cancelled scope before
-//!   it takes anything, and yields when the budget of its task is used up. What is not `async` here
+//!   it takes anything, and yields when the budget of its task is used up. What gives nothing to await
 //!   is no checkpoint, and never blocks, unless its name begins with `blocking_`: those are for plain threads.
 //! - **Nothing is lost.** A wait that is cancelled has changed nothing. What was handed to a wait that
 //!   is then dropped before it could deliver goes on to the next in line.
@@ -27,9 +27,11 @@
 //! - **No wait allocates**: a wait queue is linked through the futures that wait. (A lock allocates its line when somebody has to wait for the first time. Waits in a `ParkingLot` allocate.)
 //! - **A future that nobody polls holds nobody up**, at locks and semaphores: see [`Mutex`](Mutex#fairness).
 //!
-//! Handles and events may be used from any thread; the `async` functions work in a run only, and
+//! Handles and events may be used from any thread; what is awaited works in a run only, and
 //! panic outside of one.
 
+mod apart;
+mod at_once;
 mod barrier;
 pub mod channel;
 mod condition;

@@ -9,10 +9,11 @@ mod guard;
 
 pub use guard::{MappedMutexGuard, MutexGuard, OwnedMappedMutexGuard, OwnedMutexGuard};
 
+use crate::at_once::at_once;
 use crate::thread;
 use std::cell::UnsafeCell;
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use trioxide_runtime::TaskId;
 use trioxide_runtime::lowlevel;
@@ -147,12 +148,16 @@ impl<T: ?Sized> Mutex<T> {
     /// # Panics
     ///
     /// When polled outside a run.
-    pub async fn lock(&self) -> Result<MutexGuard<'_, T>, Broken> {
-        let holder = match poll_fn(|cx| self.permits.poll_at_once(cx, ALL, true, "Mutex::lock")).await {
-            Some(holder) => holder,
-            None => self.acquire().await?,
-        };
-        Ok(MutexGuard::new(Owning::acquired(self, holder)))
+    #[inline]
+    pub fn lock(&self) -> impl Future<Output = Result<MutexGuard<'_, T>, Broken>> {
+        at_once(
+            self,
+            |lock, cx| {
+                let holder = lock.permits.poll_own(cx, ALL, "Mutex::lock");
+                holder.map(|holder| holder.map(|holder| Ok(lock.locked(holder))))
+            },
+            async |lock| lock.acquire().await.map(|holder| lock.locked(holder)),
+        )
     }
 
     /// As [`lock`](Self::lock), with a guard that keeps the mutex: it may go anywhere.
@@ -185,7 +190,7 @@ impl<T: ?Sized> Mutex<T> {
     /// assert_eq!(*log.try_lock().unwrap(), ["from the child"]);
     /// ```
     pub async fn lock_owned(self: Arc<Self>) -> Result<OwnedMutexGuard<T>, Broken> {
-        let holder = match poll_fn(|cx| self.permits.poll_at_once(cx, ALL, true, "Mutex::lock_owned")).await {
+        let holder = match poll_fn(|cx| self.permits.poll_own(cx, ALL, "Mutex::lock_owned")).await {
             Some(holder) => holder,
             None => self.acquire().await?,
         };
@@ -221,7 +226,7 @@ impl<T: ?Sized> Mutex<T> {
     /// In a task.
     pub fn blocking_lock(&self) -> Result<MutexGuard<'_, T>, Broken> {
         let holder = thread::wait("Mutex::blocking_lock", "Mutex::lock", self.acquire())?;
-        Ok(MutexGuard::new(Owning::acquired(self, holder)))
+        Ok(self.locked(holder))
     }
 
     /// The value; nobody else has the mutex, so nobody holds it.
@@ -274,11 +279,17 @@ impl<T: ?Sized> Mutex<T> {
     /// Of one who holds it, without a guard: gives it back, waits for the condition, and takes it again.
     pub(crate) async fn await_condition(&self, condition: u64) -> Result<MutexGuard<'_, T>, Broken> {
         let holder = Acquire::after_condition(&self.permits, ALL, condition).await?;
-        Ok(MutexGuard::new(Owning::acquired(self, holder)))
+        Ok(self.locked(holder))
     }
 
     fn acquire(&self) -> Acquire<'_> {
         self.permits.acquire(ALL, true)
+    }
+
+    /// The guard for `holder`, who has acquired the lock.
+    #[inline]
+    fn locked(&self, holder: u64) -> MutexGuard<'_, T> {
+        MutexGuard::new(Owning::acquired(self, holder))
     }
 }
 

@@ -2,9 +2,10 @@
 //!
 //! Signals are permits, which never come back.
 
+use crate::at_once::at_once;
 use crate::thread;
 use std::fmt;
-use std::future::poll_fn;
+use std::future::Future;
 use trioxide_runtime::lowlevel::line::{Permits, Want};
 
 /// A signal that can be given again and again: it wakes one who waits, or is kept, once, for the next who comes. After tokio's `Notify`.
@@ -105,10 +106,9 @@ impl Notify {
     /// # Panics
     ///
     /// When polled outside a run.
-    pub async fn wait(&self) {
-        if poll_fn(|cx| self.signals.poll_at_once(cx, 1, false, "Notify::wait")).await.is_none() {
-            self.acquire().await;
-        }
+    #[inline]
+    pub fn wait(&self) -> impl Future<Output = ()> {
+        at_once(self, |notify, cx| notify.signals.poll_take(cx, 1, "Notify::wait"), Self::acquire)
     }
 
     /// Takes the notification that is kept, if one is. Works in a run and outside.

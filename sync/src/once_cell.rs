@@ -2,13 +2,15 @@
 //!
 //! The one permit is the right to make the value. When it is made there are permits for everybody, so that all who wait go on at once.
 
+use crate::at_once::at_once;
 use std::convert::Infallible;
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::OnceLock;
+use std::task::Poll;
 use trioxide_runtime::lowlevel::line::{MOST, Permits, Sharing};
-use trioxide_runtime::lowlevel::poll_checkpoint;
+use trioxide_runtime::lowlevel::{passes_checkpoint, poll_checkpoint};
 
 /// A place for a value that is made once, asynchronously, by whoever needs it first; the others wait for it.
 ///
@@ -110,13 +112,15 @@ impl<T> OnceCell<T> {
     /// # Panics
     ///
     /// When polled outside a run.
-    pub async fn get_or_init(&self, make: impl AsyncFnOnce() -> T) -> &T {
-        if let Some(value) = self.value.get() {
-            return made_before(value).await;
-        }
-        match self.get_or_try_init(async || Ok::<_, Infallible>(make().await)).await {
-            Ok(value) => value,
-        }
+    #[inline]
+    pub fn get_or_init(&self, make: impl AsyncFnOnce() -> T) -> impl Future<Output = &T> {
+        at_once(
+            (self, make),
+            |(cell, _), _| Poll::Ready(cell.get_quickly()),
+            async |(cell, make)| match cell.get_or_make(async || Ok::<_, Infallible>(make().await)).await {
+                Ok(value) => value,
+            },
+        )
     }
 
     /// As [`get_or_init`](Self::get_or_init); if `make` fails there is no value, and the next makes it.
@@ -132,11 +136,27 @@ impl<T> OnceCell<T> {
     /// # Panics
     ///
     /// When polled outside a run.
-    pub async fn get_or_try_init<E>(&self, make: impl AsyncFnOnce() -> Result<T, E>) -> Result<&T, E> {
+    #[inline]
+    pub fn get_or_try_init<E>(&self, make: impl AsyncFnOnce() -> Result<T, E>) -> impl Future<Output = Result<&T, E>> {
+        at_once(
+            (self, make),
+            |(cell, _), _| Poll::Ready(cell.get_quickly().map(Ok)),
+            async |(cell, make)| cell.get_or_make(make).await,
+        )
+    }
+
+    /// The value, if it is there and the checkpoint is passed without more ado.
+    #[inline]
+    fn get_quickly(&self) -> Option<&T> {
+        self.value.get().filter(|_| passes_checkpoint())
+    }
+
+    async fn get_or_make<E>(&self, make: impl AsyncFnOnce() -> Result<T, E>) -> Result<&T, E> {
         if let Some(value) = self.value.get() {
-            return Ok(made_before(value).await);
+            poll_fn(|cx| poll_checkpoint(cx, OPERATION)).await;
+            return Ok(value);
         }
-        if poll_fn(|cx| self.right.poll_at_once(cx, 1, false, OPERATION)).await.is_none() {
+        if poll_fn(|cx| self.right.poll_take(cx, 1, OPERATION)).await.is_none() {
             let acquired = self.right.acquire(1, false).await;
             debug_assert!(acquired.is_ok(), "permits that nobody owns are not broken");
         }
@@ -172,11 +192,6 @@ pub struct OnceCellStatistics {
     pub is_being_made: bool,
     /// How many tasks wait for who is making it.
     pub tasks_waiting: usize,
-}
-
-/// A checkpoint, and then the value that is there.
-fn made_before<T>(value: &T) -> impl Future<Output = &T> {
-    poll_fn(move |cx| poll_checkpoint(cx, OPERATION).map(|()| value))
 }
 
 impl<T> Default for OnceCell<T> {

@@ -13,10 +13,11 @@ pub use guard::{
 };
 
 use crate::TryLockError;
+use crate::at_once::at_once;
 use crate::thread;
 use std::cell::UnsafeCell;
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use trioxide_runtime::TaskId;
 use trioxide_runtime::lowlevel;
@@ -109,11 +110,16 @@ impl<T: ?Sized> RwLock<T> {
     /// # Panics
     ///
     /// When polled outside a run.
-    pub async fn read(&self) -> Result<RwLockReadGuard<'_, T>, Broken> {
-        if poll_fn(|cx| self.permits.poll_at_once(cx, 1, false, "RwLock::read")).await.is_none() {
-            self.acquire(false).await?;
-        }
-        Ok(RwLockReadGuard::new(self, Sharing::acquired(&self.permits, 1)))
+    #[inline]
+    pub fn read(&self) -> impl Future<Output = Result<RwLockReadGuard<'_, T>, Broken>> {
+        at_once(
+            self,
+            |lock, cx| {
+                let taken = lock.permits.poll_take(cx, 1, "RwLock::read");
+                taken.map(|taken| taken.map(|_| Ok(lock.to_read())))
+            },
+            async |lock| lock.acquire(false).await.map(|_| lock.to_read()),
+        )
     }
 
     /// Waits until nobody reads or writes, and nobody waits who came before.
@@ -129,12 +135,16 @@ impl<T: ?Sized> RwLock<T> {
     /// # Panics
     ///
     /// When polled outside a run.
-    pub async fn write(&self) -> Result<RwLockWriteGuard<'_, T>, Broken> {
-        let holder = match poll_fn(|cx| self.permits.poll_at_once(cx, ALL, true, "RwLock::write")).await {
-            Some(holder) => holder,
-            None => self.acquire(true).await?,
-        };
-        Ok(RwLockWriteGuard::new(self, Owning::acquired(&self.permits, holder)))
+    #[inline]
+    pub fn write(&self) -> impl Future<Output = Result<RwLockWriteGuard<'_, T>, Broken>> {
+        at_once(
+            self,
+            |lock, cx| {
+                let holder = lock.permits.poll_own(cx, ALL, "RwLock::write");
+                holder.map(|holder| holder.map(|holder| Ok(lock.to_write(holder))))
+            },
+            async |lock| lock.acquire(true).await.map(|holder| lock.to_write(holder)),
+        )
     }
 
     /// As [`read`](Self::read), with a guard that keeps the lock.
@@ -151,7 +161,7 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// When polled outside a run.
     pub async fn read_owned(self: Arc<Self>) -> Result<OwnedRwLockReadGuard<T>, Broken> {
-        if poll_fn(|cx| self.permits.poll_at_once(cx, 1, false, "RwLock::read_owned")).await.is_none() {
+        if poll_fn(|cx| self.permits.poll_take(cx, 1, "RwLock::read_owned")).await.is_none() {
             self.acquire(false).await?;
         }
         Ok(OwnedRwLockReadGuard::new(Sharing::acquired(self, 1)))
@@ -171,7 +181,7 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// When polled outside a run.
     pub async fn write_owned(self: Arc<Self>) -> Result<OwnedRwLockWriteGuard<T>, Broken> {
-        let holder = match poll_fn(|cx| self.permits.poll_at_once(cx, ALL, true, "RwLock::write_owned")).await {
+        let holder = match poll_fn(|cx| self.permits.poll_own(cx, ALL, "RwLock::write_owned")).await {
             Some(holder) => holder,
             None => self.acquire(true).await?,
         };
@@ -225,7 +235,7 @@ impl<T: ?Sized> RwLock<T> {
     /// In a task.
     pub fn blocking_read(&self) -> Result<RwLockReadGuard<'_, T>, Broken> {
         thread::wait("RwLock::blocking_read", "RwLock::read", self.acquire(false))?;
-        Ok(RwLockReadGuard::new(self, Sharing::acquired(&self.permits, 1)))
+        Ok(self.to_read())
     }
 
     /// As [`write`](Self::write), for a plain thread, which it blocks; it stands in the same line.
@@ -239,7 +249,7 @@ impl<T: ?Sized> RwLock<T> {
     /// In a task.
     pub fn blocking_write(&self) -> Result<RwLockWriteGuard<'_, T>, Broken> {
         let holder = thread::wait("RwLock::blocking_write", "RwLock::write", self.acquire(true))?;
-        Ok(RwLockWriteGuard::new(self, Owning::acquired(&self.permits, holder)))
+        Ok(self.to_write(holder))
     }
 
     /// The value; nobody else has the lock.
@@ -272,9 +282,22 @@ impl<T: ?Sized> RwLock<T> {
     fn acquire(&self, to_write: bool) -> Acquire<'_> {
         self.permits.acquire(if to_write { ALL } else { 1 }, to_write)
     }
+
+    /// The guard of one who has acquired the lock to read.
+    #[inline]
+    fn to_read(&self) -> RwLockReadGuard<'_, T> {
+        RwLockReadGuard::new(self, Sharing::acquired(&self.permits, 1))
+    }
+
+    /// The guard for `holder`, who has acquired the lock to write.
+    #[inline]
+    fn to_write(&self, holder: u64) -> RwLockWriteGuard<'_, T> {
+        RwLockWriteGuard::new(self, Owning::acquired(&self.permits, holder))
+    }
 }
 
 impl<T: ?Sized> HasPermits for RwLock<T> {
+    #[inline]
     fn permits(&self) -> &Permits {
         &self.permits
     }

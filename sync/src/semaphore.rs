@@ -1,10 +1,12 @@
 //! So many at once: [`Semaphore`].
 
+use crate::at_once::at_once;
 use crate::thread;
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use trioxide_runtime::lowlevel::line::{Acquire, HasPermits, MOST, Permits, Refusal, Sharing};
 
 /// A number of permits. Who has one, or several, may go on; the others wait.
@@ -114,11 +116,13 @@ impl Semaphore {
     /// # Panics
     ///
     /// When polled outside a run.
-    pub async fn acquire(&self) -> SemaphorePermit<'_> {
-        if poll_fn(|cx| self.permits.poll_at_once(cx, 1, false, "Semaphore::acquire")).await.is_none() {
-            unbroken(self.wait(1).await);
-        }
-        self.acquired(1)
+    #[inline]
+    pub fn acquire(&self) -> impl Future<Output = SemaphorePermit<'_>> {
+        at_once(
+            self,
+            |semaphore, cx| semaphore.poll_at_once(cx, 1, "Semaphore::acquire"),
+            async |semaphore| semaphore.acquire_slowly(1).await,
+        )
     }
 
     /// Waits for so many permits at once: it has all of them, or none. Zero are had when nobody waits.
@@ -132,12 +136,16 @@ impl Semaphore {
     /// # Panics
     ///
     /// When polled outside a run, and if it wants more than [`MAX_PERMITS`](Self::MAX_PERMITS).
-    pub async fn acquire_many(&self, permits: usize) -> SemaphorePermit<'_> {
-        possible(permits);
-        if poll_fn(|cx| self.permits.poll_at_once(cx, permits, false, "Semaphore::acquire_many")).await.is_none() {
-            unbroken(self.wait(permits).await);
-        }
-        self.acquired(permits)
+    #[inline]
+    pub fn acquire_many(&self, permits: usize) -> impl Future<Output = SemaphorePermit<'_>> {
+        at_once(
+            (self, permits),
+            |&(semaphore, permits), cx| {
+                possible(permits);
+                semaphore.poll_at_once(cx, permits, "Semaphore::acquire_many")
+            },
+            async |(semaphore, permits)| semaphore.acquire_slowly(permits).await,
+        )
     }
 
     /// As [`acquire`](Self::acquire), with a permit that keeps the semaphore: it may go anywhere.
@@ -164,7 +172,7 @@ impl Semaphore {
     /// As [`acquire_many`](Self::acquire_many).
     pub async fn acquire_many_owned(self: Arc<Self>, permits: usize) -> OwnedSemaphorePermit {
         possible(permits);
-        if poll_fn(|cx| self.permits.poll_at_once(cx, permits, false, "Semaphore::acquire_owned")).await.is_none() {
+        if poll_fn(|cx| self.permits.poll_take(cx, permits, "Semaphore::acquire_owned")).await.is_none() {
             unbroken(self.wait(permits).await);
         }
         OwnedSemaphorePermit { sharing: Sharing::acquired(self, permits) }
@@ -233,6 +241,23 @@ impl Semaphore {
         SemaphoreStatistics { available: now.free, total, tasks_waiting: now.waiting }
     }
 
+    #[inline]
+    fn poll_at_once(
+        &self,
+        cx: &mut Context<'_>,
+        permits: usize,
+        operation: &'static str,
+    ) -> Poll<Option<SemaphorePermit<'_>>> {
+        let taken = self.permits.poll_take(cx, permits, operation);
+        taken.map(|taken| taken.map(|_| self.acquired(permits)))
+    }
+
+    async fn acquire_slowly(&self, permits: usize) -> SemaphorePermit<'_> {
+        unbroken(self.wait(permits).await);
+        self.acquired(permits)
+    }
+
+    #[inline]
     fn acquired(&self, permits: usize) -> SemaphorePermit<'_> {
         SemaphorePermit { sharing: Sharing::acquired(self, permits) }
     }
@@ -249,6 +274,7 @@ impl Semaphore {
 }
 
 /// There can be so many permits.
+#[inline]
 fn possible(permits: usize) {
     assert!(permits <= MOST, "trioxide: a semaphore was asked for {permits} permits; there can be {MOST} at most");
 }
@@ -263,6 +289,7 @@ fn refused(_: Refusal) -> NoPermits {
 }
 
 impl HasPermits for Semaphore {
+    #[inline]
     fn permits(&self) -> &Permits {
         &self.permits
     }

@@ -19,18 +19,21 @@ pub trait HasPermits {
 }
 
 impl<T: HasPermits + ?Sized> Keep for Arc<T> {
+    #[inline]
     fn permits(&self) -> &Permits {
         HasPermits::permits(&**self)
     }
 }
 
 impl HasPermits for Permits {
+    #[inline]
     fn permits(&self) -> &Permits {
         self
     }
 }
 
 impl<T: HasPermits + ?Sized> Keep for &T {
+    #[inline]
     fn permits(&self) -> &Permits {
         HasPermits::permits(*self)
     }
