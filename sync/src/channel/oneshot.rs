@@ -30,8 +30,7 @@ use trioxide_runtime::lowlevel::poll_checkpoint;
 #[inline]
 pub fn oneshot<T>() -> (Sender<T>, Receiver<T>) {
     let (sending, receiving) = slot::halves();
-    let receiver = Receiver { half: receiving, has_begun: false };
-    (Sender { half: sending }, receiver)
+    (Sender { half: sending }, Receiver { half: receiving })
 }
 
 /// What goes on at a [`oneshot()`] channel; a snapshot.
@@ -124,8 +123,6 @@ impl<T> fmt::Debug for Sender<T> {
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Receiver<T> {
     half: slot::RecvHalf<T>,
-    /// Whether it has been polled past its checkpoint.
-    has_begun: bool,
 }
 
 impl<T> Receiver<T> {
@@ -188,9 +185,8 @@ impl<T> Future for Receiver<T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if !self.has_begun {
+        if !self.half.has_waited() {
             ready!(poll_checkpoint(cx, "oneshot::Receiver"));
-            self.has_begun = true;
         }
         self.half.poll_take(cx.waker()).map(|value| value.ok_or(Closed))
     }

@@ -2,6 +2,7 @@
 
 use super::state::{self, LockedChannel, State};
 use super::{Channel, ChannelStatistics, Parcel, RECEIVERS, RecvError, SENDERS, TryRecvError};
+use crate::apart::Apart;
 use crate::thread;
 use futures_core::Stream;
 use pin_project_lite::pin_project;
@@ -162,7 +163,7 @@ pin_project! {
         channel: &'a Channel<T>,
         // From when it has to wait until it is done.
         #[pin]
-        wait: Option<Wait<'a, T>>,
+        wait: Option<Apart<Wait<'a, T>>>,
     }
 }
 
@@ -189,20 +190,23 @@ impl<T> Future for Receiving<'_, T> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.wait.is_none() {
-            ready!(poll_checkpoint(cx, "Receiver::recv"));
+        if self.wait.is_some() {
+            return self.poll_waiting(cx);
         }
-        self.poll_through(cx)
+        ready!(poll_checkpoint(cx, "Receiver::recv"));
+        self.poll_first(cx)
     }
 }
 
 impl<'a, T> Receiving<'a, T> {
-    /// Past the checkpoint.
-    #[inline]
+    /// Without a checkpoint.
     fn poll_through(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>> {
-        if self.wait.is_some() {
-            return self.poll_waiting(cx);
-        }
+        if self.wait.is_some() { self.poll_waiting(cx) } else { self.poll_first(cx) }
+    }
+
+    /// Receives, or begins to wait.
+    #[inline]
+    fn poll_first(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>> {
         let mut channel = self.channel.lock_quietly();
         match state::receive_quietly(&mut channel) {
             Some(value) => Poll::Ready(Ok(value)),
@@ -224,8 +228,8 @@ impl<'a, T> Receiving<'a, T> {
             Err(TryRecvError::Closed) => Poll::Ready(Err(RecvError)),
             Err(TryRecvError::Empty) => {
                 let mut this = self.project();
-                this.wait.set(Some(Wait { waiter: Waiter::new(this.channel) }));
-                let wait = this.wait.as_pin_mut().expect("just set").project();
+                this.wait.set(Some(Apart::new(Wait { waiter: Waiter::new(this.channel) })));
+                let wait = this.wait.as_pin_mut().expect("just set").get().project();
                 wait.waiter.enter(&mut channel, RECEIVERS, Parcel::EMPTY, cx.waker());
                 Poll::Pending
             }
@@ -235,7 +239,7 @@ impl<'a, T> Receiving<'a, T> {
     #[inline(never)]
     fn poll_waiting(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>> {
         let mut this = self.project();
-        let wait = this.wait.as_mut().as_pin_mut().expect("it waits").project();
+        let wait = this.wait.as_mut().as_pin_mut().expect("it waits").get().project();
         let parcel = ready!(wait.waiter.poll(cx));
         this.wait.set(None);
         // Without a value the channel was closed, but a message may have come back since.

@@ -4,6 +4,7 @@ use super::state::{self, LockedChannel, State};
 use super::{
     Channel, ChannelStatistics, MessageSink, Parcel, Permit, RECEIVERS, Reserving, SENDERS, SendError, TrySendError,
 };
+use crate::apart::Apart;
 use crate::thread;
 use pin_project_lite::pin_project;
 use std::fmt;
@@ -240,7 +241,7 @@ pin_project! {
         value: Option<T>,
         // From when it has to wait until it is done.
         #[pin]
-        waiter: Option<Waiter<'a, State<T>, Parcel<T>, 2>>,
+        waiter: Option<Apart<Waiter<'a, State<T>, Parcel<T>, 2>>>,
     }
 }
 
@@ -248,24 +249,39 @@ impl<T> Future for Sending<'_, T> {
     type Output = Result<(), SendError<T>>;
 
     #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.waiter.is_none() {
-            ready!(poll_checkpoint(cx, "Sender::send"));
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.waiter.is_some() {
+            return self.poll_waiting(cx);
         }
-        self.poll_through(cx)
+        // Taken out before the checkpoint, of which the compiler could think that it changes what is in there.
+        let value = self.as_mut().take_value();
+        if poll_checkpoint(cx, "Sender::send").is_pending() {
+            *self.project().value = Some(value);
+            return Poll::Pending;
+        }
+        self.poll_first(value, cx)
     }
 }
 
 impl<'a, T> Sending<'a, T> {
-    /// Past the checkpoint.
-    #[inline]
+    /// Without a checkpoint.
     fn poll_through(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError<T>>> {
         if self.waiter.is_some() {
             return self.poll_waiting(cx);
         }
-        let this = self.as_mut().project();
-        let value = this.value.take().expect("`Sender::send` was polled again after it had finished");
-        let mut channel = this.channel.lock_quietly();
+        let value = self.as_mut().take_value();
+        self.poll_first(value, cx)
+    }
+
+    #[inline]
+    fn take_value(self: Pin<&mut Self>) -> T {
+        self.project().value.take().expect("`Sender::send` was polled again after it had finished")
+    }
+
+    /// Sends, or begins to wait.
+    #[inline]
+    fn poll_first(self: Pin<&mut Self>, value: T, cx: &mut Context<'_>) -> Poll<Result<(), SendError<T>>> {
+        let mut channel = self.channel.lock_quietly();
         match state::send_quietly(&mut channel, value) {
             Ok(()) => Poll::Ready(Ok(())),
             Err(value) => self.send_or_wait(value, channel.into_locked(), cx),
@@ -284,8 +300,8 @@ impl<'a, T> Sending<'a, T> {
             Err(TrySendError::Closed(value)) => Poll::Ready(Err(SendError(value))),
             Err(TrySendError::Full(value)) => {
                 let mut this = self.project();
-                this.waiter.set(Some(Waiter::new(this.channel)));
-                let waiter = this.waiter.as_pin_mut().expect("just set");
+                this.waiter.set(Some(Apart::new(Waiter::new(this.channel))));
+                let waiter = this.waiter.as_pin_mut().expect("just set").get();
                 waiter.enter(&mut channel, SENDERS, Parcel { value: Some(value), ..Parcel::EMPTY }, cx.waker());
                 Poll::Pending
             }
@@ -295,8 +311,8 @@ impl<'a, T> Sending<'a, T> {
     #[inline(never)]
     fn poll_waiting(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError<T>>> {
         let mut this = self.project();
-        let waiter = this.waiter.as_mut().as_pin_mut().expect("it waits");
-        let parcel = ready!(waiter.poll(cx));
+        let mut waiter = this.waiter.as_mut().as_pin_mut().expect("it waits");
+        let parcel = ready!(waiter.as_mut().get().poll(cx));
         this.waiter.set(None);
         Poll::Ready(match parcel.value {
             None => Ok(()),

@@ -99,13 +99,27 @@ impl<T> State<T> {
 
     #[inline]
     fn has_room(&self) -> bool {
-        self.len().saturating_add(self.reserved) < self.capacity
+        self.has_room_beside(self.len())
+    }
+
+    /// Whether there is room beside `len` messages, which there are.
+    #[inline]
+    fn has_room_beside(&self, len: usize) -> bool {
+        len.checked_add(self.reserved).is_some_and(|taken| taken < self.capacity)
     }
 
     #[inline]
     fn push(&mut self, value: T) {
+        self.push_to(self.len(), value);
+    }
+
+    /// As [`push`](Self::push), to `len` messages, which there are.
+    #[inline]
+    fn push_to(&mut self, len: usize, value: T) {
         self.buffer.push_back(value);
-        self.peak = self.peak.max(self.len());
+        if len >= self.peak {
+            self.peak = len + 1;
+        }
     }
 }
 
@@ -113,10 +127,11 @@ impl<T> State<T> {
 #[inline]
 pub(super) fn send_quietly<T>(channel: &mut QuietChannel<'_, T>, value: T) -> Result<(), T> {
     // With room nobody stands in the line for it (C2).
-    if !channel.has_room() || channel.waiting(RECEIVERS) > 0 || channel.receivers == 0 {
+    let len = channel.len();
+    if !channel.has_room_beside(len) || channel.waiting(RECEIVERS) > 0 || channel.receivers == 0 {
         return Err(value);
     }
-    channel.push(value);
+    channel.push_to(len, value);
     Ok(())
 }
 

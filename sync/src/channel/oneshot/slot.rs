@@ -18,7 +18,8 @@
 //! - **O3** The waker is the sender's, for good, if its end found `WAKER`; otherwise it is the receiver's. While there is no end the receiver sets and clears `WAKER` by an exchange that fails after the end; after the
 //!   end it stays as the end found it. So the receiver, too, can tell whose the waker is.
 //! - **O4** Each change of the word is one read-modify-write with Release for what its side has done before
-//!   and Acquire for what the other side has; what is done on seeing the end is done after an Acquire.
+//!   and Acquire for what the other side has; what is done on seeing the end is done after an Acquire. What the sender sets was not set, so it adds it: that is one instruction where to find the old word as
+//!   well by a bitwise `or` is a loop.
 //! - **O5** The sender's last act is its end if that found no `WAKER`, and else `LEFT`; after it the sender *has left*. The receiver can tell (O3): there is an end, and `WAKER` is not set or `LEFT` is. Whose last act is the second of the two frees the
 //!   slot: the sender if its last act found `DEAF`; the receiver if the sender has left before. A receiver that sees this needs no `DEAF`: nobody else is there to see it.
 #![allow(unsafe_code)]
@@ -100,7 +101,7 @@ impl State {
 
 /// What the sender has left behind, see O5.
 fn sender_has_left(word: u8) -> bool {
-    word & END != 0 && (word & WAKER == 0 || word & LEFT != 0)
+    word & END != 0 && word & (WAKER | LEFT) != WAKER
 }
 
 /// # Safety
@@ -111,9 +112,28 @@ unsafe fn free<T>(slot: NonNull<Slot<T>>) {
     drop(unsafe { Box::from_raw(slot.as_ptr()) });
 }
 
+/// As `free`, of a slot in which there is neither a value nor a waker: it is not looked for them.
+///
+/// # Safety
+///
+/// As for `free`.
+#[inline]
+unsafe fn free_empty<T>(slot: NonNull<Slot<T>>) {
+    #[cfg(not(loom))]
+    // SAFETY: as in `free`; of the same layout. What is in it needs no drop.
+    drop(unsafe { Box::from_raw(slot.cast::<std::mem::MaybeUninit<Slot<T>>>().as_ptr()) });
+    // There its parts count what becomes of them.
+    #[cfg(loom)]
+    // SAFETY: the caller's.
+    unsafe {
+        free(slot);
+    }
+}
+
+#[inline]
 pub(super) fn halves<T>() -> (SendHalf<T>, RecvHalf<T>) {
     let slot = NonNull::from(Box::leak(Box::new(Slot::new())));
-    (SendHalf { slot: Some(slot) }, RecvHalf { slot })
+    (SendHalf { slot: Some(slot) }, RecvHalf { slot, stage: Stage::Beginning })
 }
 
 pub(super) struct SendHalf<T> {
@@ -156,8 +176,8 @@ impl<T> SendHalf<T> {
 fn end<T>(slot: NonNull<Slot<T>>, how: u8) -> Option<T> {
     // SAFETY: the sender has not left (O5).
     let shared = unsafe { slot.as_ref() };
-    let found = shared.word.fetch_or(how, Ordering::AcqRel);
-    debug_assert_eq!(found & END, 0);
+    let found = shared.word.fetch_add(how, Ordering::AcqRel);
+    debug_assert_eq!(found & (END | LEFT), 0); // O4
     if found & (WAKER | DEAF) == 0 {
         return None; // It has left.
     }
@@ -178,7 +198,7 @@ fn end_of_two<T>(slot: NonNull<Slot<T>>, found: u8) -> Option<T> {
     }
     // SAFETY: the end found `WAKER` (O3).
     let waker = unsafe { shared.replace_waker(None) };
-    if shared.word.fetch_or(LEFT, Ordering::AcqRel) & DEAF != 0 {
+    if shared.word.fetch_add(LEFT, Ordering::AcqRel) & DEAF != 0 {
         // SAFETY: O5.
         unsafe { free(slot) };
     }
@@ -200,6 +220,17 @@ impl<T> Drop for SendHalf<T> {
 
 pub(super) struct RecvHalf<T> {
     slot: NonNull<Slot<T>>,
+    stage: Stage,
+}
+
+/// How far the receiving half is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Beginning,
+    /// It has been polled in vain.
+    Waiting,
+    /// It has taken the value, or found that there is none, and the sender has left: nothing is in the slot, and nobody else has it (O5).
+    Empty,
 }
 
 // SAFETY: as for `SendHalf`.
@@ -217,6 +248,12 @@ impl<T> RecvHalf<T> {
         State::of(self.slot())
     }
 
+    /// Whether it has been polled in vain, and has not found the sender's end since.
+    #[inline]
+    pub(super) fn has_waited(&self) -> bool {
+        self.stage == Stage::Waiting
+    }
+
     /// The value; `None` if there will be none, or it was taken before; Pending before the sender's end.
     #[inline]
     pub(super) fn try_take(&mut self) -> Poll<Option<T>> {
@@ -225,7 +262,11 @@ impl<T> RecvHalf<T> {
             return Poll::Pending;
         }
         // SAFETY: there is an end, and this half, the only one to set it, has not set `DEAF` (O2).
-        Poll::Ready(unsafe { self.slot().replace_value(None) })
+        let value = unsafe { self.slot().replace_value(None) };
+        if sender_has_left(word) {
+            self.stage = Stage::Empty;
+        }
+        Poll::Ready(value)
     }
 
     /// As [`try_take`](Self::try_take); while it is pending, the sender's end calls `waker`.
@@ -238,7 +279,9 @@ impl<T> RecvHalf<T> {
     }
 
     /// Leaves the waker, if there is still no end.
+    #[inline(never)]
     fn wait(&mut self, waker: &Waker) -> Poll<Option<T>> {
+        self.stage = Stage::Waiting;
         let Ok(known) = self.take_waker() else { return self.try_take() };
         let waker = match known {
             Some(known) if known.will_wake(waker) => known,
@@ -272,6 +315,19 @@ impl<T> RecvHalf<T> {
 impl<T> Drop for RecvHalf<T> {
     #[inline]
     fn drop(&mut self) {
+        if self.stage == Stage::Empty {
+            // SAFETY: O5. The waker is taken by who has it, the sender (O3) before it leaves, this half before it is ready.
+            unsafe { free_empty(self.slot) };
+        } else {
+            self.end();
+        }
+    }
+}
+
+impl<T> RecvHalf<T> {
+    /// The end of this half, which has not found the slot empty.
+    #[inline(never)]
+    fn end(&mut self) {
         if sender_has_left(self.slot().word.load(Ordering::Acquire)) {
             let unread = self.try_take();
             // SAFETY: O5.
@@ -281,9 +337,7 @@ impl<T> Drop for RecvHalf<T> {
             self.go_first();
         }
     }
-}
 
-impl<T> RecvHalf<T> {
     /// The end of this half when the sender had not left.
     fn go_first(&mut self) {
         let mut unread = self.try_take();
