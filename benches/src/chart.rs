@@ -146,7 +146,8 @@ fn colour(contender: Contender) -> &'static str {
         | Contender::AsyncChannel
         | Contender::Flume
         | Contender::Crossfire
-        | Contender::AsyncLock => "#555",
+        | Contender::AsyncLock
+        | Contender::EventListener => "#555",
         #[cfg(feature = "peers")]
         Contender::May => "#c9b458",
         #[cfg(feature = "peers")]

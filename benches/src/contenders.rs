@@ -43,6 +43,8 @@ pub enum Contender {
     Crossfire,
     /// async-lock, the same.
     AsyncLock,
+    /// event-listener, the same.
+    EventListener,
     /// may: stackful coroutines on `N` threads.
     #[cfg(feature = "peers")]
     May,
@@ -69,6 +71,7 @@ impl Contender {
         Self::Flume,
         Self::Crossfire,
         Self::AsyncLock,
+        Self::EventListener,
         #[cfg(feature = "peers")]
         Self::May,
         #[cfg(feature = "peers")]
@@ -92,6 +95,7 @@ impl Contender {
             Self::Flume => "flume",
             Self::Crossfire => "crossfire",
             Self::AsyncLock => "async-lock",
+            Self::EventListener => "event-listener",
             #[cfg(feature = "peers")]
             Self::May => "may",
             #[cfg(feature = "peers")]
@@ -108,7 +112,15 @@ impl Contender {
     /// Whether it has primitives and runs them on trioxide's runtime.
     #[must_use]
     pub fn is_library(self) -> bool {
-        matches!(self, Self::TokioHere | Self::AsyncChannel | Self::Flume | Self::Crossfire | Self::AsyncLock)
+        matches!(
+            self,
+            Self::TokioHere
+                | Self::AsyncChannel
+                | Self::Flume
+                | Self::Crossfire
+                | Self::AsyncLock
+                | Self::EventListener
+        )
     }
 
     /// Which version of it was built.

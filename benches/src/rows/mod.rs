@@ -101,6 +101,8 @@ pub static ROWS: &[Row] = &[
     sync_others::EVENT_ALONE,
     sync_others::EVENT_1_1,
     sync_others::EVENT_1_N,
+    sync_others::NOTIFY_ALONE,
+    sync_others::NOTIFY_1_1,
     sync_others::BARRIER,
     sync_others::ONCE_ALONE,
     sync_others::ONCE_CONTENDED,

@@ -1,10 +1,12 @@
-//! Primitives by which tasks tell each other that something is so: events, barriers, cells that are set once.
+//! Primitives by which tasks tell each other that something is so: events, signals that come again, barriers, cells that are set once.
 //!
-//! An event that happens once for any number of tasks is a `SetOnce` of tokio's and a `OnceCell` of async-lock's. Capacity limiters, conditions and parking lots
+//! An event that happens once for any number of tasks is a `SetOnce` of tokio's and a `OnceCell` of async-lock's. A signal that is kept for who comes later is a flag beside an `Event` of event-listener's, which
+//! keeps nothing itself. Capacity limiters, conditions and parking lots
 //! have no counterpart in those libraries, so no row.
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::AcqRel};
 
 use super::sync::{Host, MANY, row, sum_below};
 use super::{Metric, Rewake, Row, Scale};
@@ -151,6 +153,132 @@ event_row!(
     "20,000 events, for each of which 8 tasks wait; the setter lets others run after each",
     event_1_n
 );
+
+/// A signal that can be given again and again: it wakes one who waits, or is kept for the next who comes.
+trait Signal: Send + Sync + 'static {
+    fn new() -> Self;
+    fn notify(&self);
+    fn wait(&self) -> impl Future<Output = ()> + Send;
+}
+
+macro_rules! signal {
+    ($signal:ty, $wait:ident) => {
+        impl Signal for $signal {
+            fn new() -> Self {
+                Self::new()
+            }
+
+            fn notify(&self) {
+                self.notify_one();
+            }
+
+            async fn wait(&self) {
+                self.$wait().await;
+            }
+        }
+    };
+}
+
+signal!(trioxide::sync::Notify, wait);
+signal!(tokio::sync::Notify, notified);
+
+/// As event-listener's documentation has it: who waits looks at the flag, listens, and looks once more.
+struct Flagged {
+    flag: AtomicBool,
+    event: event_listener::Event,
+}
+
+impl Flagged {
+    fn take(&self) -> bool {
+        self.flag.swap(false, AcqRel)
+    }
+}
+
+impl Signal for Flagged {
+    fn new() -> Self {
+        Self { flag: AtomicBool::new(false), event: event_listener::Event::new() }
+    }
+
+    fn notify(&self) {
+        self.flag.swap(true, AcqRel);
+        self.event.notify(1);
+    }
+
+    async fn wait(&self) {
+        while !self.take() {
+            let listener = self.event.listen();
+            if self.take() {
+                return;
+            }
+            listener.await;
+        }
+    }
+}
+
+fn notify_alone<S: Signal>(host: &impl Host, scale: Scale) -> Sample {
+    let signals = scale.of(500_000, 10_000);
+    let cost = host.time_all(signals, move || {
+        let signal = S::new();
+        vec![async move {
+            for _ in 0..signals {
+                signal.notify();
+                signal.wait().await;
+            }
+            marks::add(0, 1);
+        }]
+    });
+    marks::assert_all_ran(1, 1);
+    cost.per_operation()
+}
+
+/// Two tasks signal each other in turn.
+fn notify_1_1<S: Signal>(host: &impl Host, scale: Scale) -> Sample {
+    let pairs = scale.of(50_000, 5_000);
+    let cost = host.time(2 * pairs, move || {
+        let signals = Arc::new((S::new(), S::new()));
+        let others = Arc::clone(&signals);
+        let first = async move {
+            for _ in 0..pairs {
+                signals.0.notify();
+                signals.1.wait().await;
+            }
+            marks::add(0, pairs);
+        };
+        let second = async move {
+            for _ in 0..pairs {
+                others.0.wait().await;
+                others.1.notify();
+            }
+            marks::add(1, pairs);
+        };
+        (vec![first], vec![second])
+    });
+    assert_eq!(marks::take_sum(2), 2 * pairs, "each has waited for each signal of the other's");
+    cost.per_operation()
+}
+
+const SIGNAL: &[Metric] = &[Metric::main("ns/signal")];
+
+macro_rules! notify_row {
+    ($constant:ident, $name:literal, $about:literal, $how:ident) => {
+        pub(super) const $constant: Row = row(
+            $name,
+            $about,
+            SIGNAL,
+            $how::<trioxide::sync::Notify>,
+            Some($how::<tokio::sync::Notify>),
+            &[(Contender::TokioHere, $how::<tokio::sync::Notify>), (Contender::EventListener, $how::<Flagged>)],
+        );
+    };
+}
+
+notify_row!(
+    NOTIFY_ALONE,
+    "notify_alone",
+    "one task signals and waits, 500,000 times; the signal is kept meanwhile (event-listener: a flag and an event)",
+    notify_alone
+);
+notify_row!(NOTIFY_1_1, "notify_1_1", "two tasks signal each other in turn, 50,000 times", notify_1_1);
 
 /// So many tasks wait for each other.
 trait Meeting: Send + Sync + 'static {
