@@ -8,7 +8,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use trioxide_runtime::lowlevel::poll_checkpoint;
+use trioxide_runtime::lowlevel::{passes_checkpoint, poll_checkpoint};
 
 /// A channel for one message from one task to another. One allocation; neither end ever takes a lock.
 ///
@@ -185,9 +185,28 @@ impl<T> Future for Receiver<T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if !self.half.has_waited() && passes_checkpoint() {
+            return match self.half.take_sent() {
+                Some(value) => Poll::Ready(Ok(value)),
+                None => self.poll_take(cx),
+            };
+        }
+        self.poll_slowly(cx)
+    }
+}
+
+impl<T> Receiver<T> {
+    #[inline(never)]
+    fn poll_slowly(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Closed>> {
         if !self.half.has_waited() {
             ready!(poll_checkpoint(cx, "oneshot::Receiver"));
         }
+        self.poll_take(cx)
+    }
+
+    /// Past the checkpoint.
+    #[inline(never)]
+    fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Closed>> {
         self.half.poll_take(cx.waker()).map(|value| value.ok_or(Closed))
     }
 }

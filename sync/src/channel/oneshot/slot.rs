@@ -22,6 +22,7 @@
 //!   well by a bitwise `or` is a loop.
 //! - **O5** The sender's last act is its end if that found no `WAKER`, and else `LEFT`; after it the sender *has left*. The receiver can tell (O3): there is an end, and `WAKER` is not set or `LEFT` is. Whose last act is the second of the two frees the
 //!   slot: the sender if its last act found `DEAF`; the receiver if the sender has left before. A receiver that sees this needs no `DEAF`: nobody else is there to see it.
+//! - **O6** The stage is the receiver's, always. While it is Beginning no waker has been left; it is Empty only when value and waker have been taken and the sender has left.
 #![allow(unsafe_code)]
 
 use std::ptr::NonNull;
@@ -38,6 +39,8 @@ const END: u8 = SENT | ABANDONED;
 
 struct Slot<T> {
     word: AtomicU8,
+    /// How far the receiving half is; it alone looks (O6).
+    stage: UnsafeCell<Stage>,
     value: UnsafeCell<Option<T>>,
     waker: UnsafeCell<Option<Waker>>,
     /// The model checker tells if this is leaked, or dropped twice.
@@ -49,6 +52,7 @@ impl<T> Slot<T> {
     fn new() -> Self {
         Self {
             word: AtomicU8::new(0),
+            stage: UnsafeCell::new(Stage::Beginning),
             value: UnsafeCell::new(None),
             waker: UnsafeCell::new(None),
             #[cfg(loom)]
@@ -133,7 +137,7 @@ unsafe fn free_empty<T>(slot: NonNull<Slot<T>>) {
 #[inline]
 pub(super) fn halves<T>() -> (SendHalf<T>, RecvHalf<T>) {
     let slot = NonNull::from(Box::leak(Box::new(Slot::new())));
-    (SendHalf { slot: Some(slot) }, RecvHalf { slot, stage: Stage::Beginning })
+    (SendHalf { slot: Some(slot) }, RecvHalf { slot })
 }
 
 pub(super) struct SendHalf<T> {
@@ -220,10 +224,9 @@ impl<T> Drop for SendHalf<T> {
 
 pub(super) struct RecvHalf<T> {
     slot: NonNull<Slot<T>>,
-    stage: Stage,
 }
 
-/// How far the receiving half is.
+/// How far the receiving half is. It lies in the slot, where there is room, and not in the half, which is moved about.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Beginning,
@@ -251,7 +254,36 @@ impl<T> RecvHalf<T> {
     /// Whether it has been polled in vain, and has not found the sender's end since.
     #[inline]
     pub(super) fn has_waited(&self) -> bool {
-        self.stage == Stage::Waiting
+        self.stage() == Stage::Waiting
+    }
+
+    #[inline]
+    fn stage(&self) -> Stage {
+        self.slot().stage.with_mut(|stage| {
+            // SAFETY: O6.
+            unsafe { *stage }
+        })
+    }
+
+    #[inline]
+    fn set_stage(&mut self, to: Stage) {
+        self.slot().stage.with_mut(|stage| {
+            // SAFETY: O6.
+            unsafe { *stage = to }
+        });
+    }
+
+    /// The value, if it was sent before this half has waited: what [`try_take`](Self::try_take) finds nearly always, if it finds something.
+    #[inline]
+    pub(super) fn take_sent(&mut self) -> Option<T> {
+        // Acquire: as in `try_take`.
+        if self.slot().word.load(Ordering::Acquire) != SENT {
+            return None;
+        }
+        // SAFETY: as in `try_take`.
+        let value = unsafe { self.slot().replace_value(None) };
+        self.set_stage(Stage::Empty); // The sender has left: there is no `WAKER`.
+        value
     }
 
     /// The value; `None` if there will be none, or it was taken before; Pending before the sender's end.
@@ -264,7 +296,7 @@ impl<T> RecvHalf<T> {
         // SAFETY: there is an end, and this half, the only one to set it, has not set `DEAF` (O2).
         let value = unsafe { self.slot().replace_value(None) };
         if sender_has_left(word) {
-            self.stage = Stage::Empty;
+            self.set_stage(Stage::Empty);
         }
         Poll::Ready(value)
     }
@@ -279,18 +311,20 @@ impl<T> RecvHalf<T> {
     }
 
     /// Leaves the waker, if there is still no end.
-    #[inline(never)]
+    #[inline]
     fn wait(&mut self, waker: &Waker) -> Poll<Option<T>> {
-        self.stage = Stage::Waiting;
-        let Ok(known) = self.take_waker() else { return self.try_take() };
+        let known = if self.has_waited() { self.take_waker() } else { Ok(None) };
+        self.set_stage(Stage::Waiting);
+        let Ok(known) = known else { return self.try_take() };
         let waker = match known {
             Some(known) if known.will_wake(waker) => known,
             _ => waker.clone(),
         };
         let slot = self.slot();
-        // SAFETY: `WAKER` is not set (O3).
-        let previous = unsafe { slot.replace_waker(Some(waker)) };
-        debug_assert!(previous.is_none());
+        slot.waker.with_mut(|cell| {
+            // SAFETY: `WAKER` is not set (O3), and none is there, so none need be dropped.
+            unsafe { cell.write(Some(waker)) }
+        });
         if slot.word.compare_exchange(0, WAKER, Ordering::AcqRel, Ordering::Acquire).is_ok() {
             return Poll::Pending;
         }
@@ -315,7 +349,7 @@ impl<T> RecvHalf<T> {
 impl<T> Drop for RecvHalf<T> {
     #[inline]
     fn drop(&mut self) {
-        if self.stage == Stage::Empty {
+        if self.stage() == Stage::Empty {
             // SAFETY: O5. The waker is taken by who has it, the sender (O3) before it leaves, this half before it is ready.
             unsafe { free_empty(self.slot) };
         } else {
