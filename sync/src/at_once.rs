@@ -23,7 +23,7 @@ pin_project! {
     #[project_replace = Was]
     enum AtOnce<C, Q, B, S> {
         Beginning { on: C, quick: Q, begin: B },
-        GoingOn,
+        GoneOn,
         Slow { #[pin] slow: Apart<S> },
     }
 }
@@ -41,6 +41,7 @@ where
         if let Stage::Beginning { on, quick, .. } = self.as_mut().project()
             && let Some(result) = ready!(quick(on, cx))
         {
+            self.set(Self::GoneOn);
             return Poll::Ready(result);
         }
         self.poll_slow(cx)
@@ -57,8 +58,10 @@ where
         if let Stage::Slow { slow } = self.as_mut().project() {
             return slow.get().poll(cx);
         }
-        let Was::Beginning { on, begin, .. } = self.as_mut().project_replace(Self::GoingOn) else {
-            unreachable!("`begin` has not panicked: it makes an `async` block")
+        let Was::Beginning { on, begin, .. } = self.as_mut().project_replace(Self::GoneOn) else {
+            panic!(
+                "trioxide: an operation was polled again after it had ended; in a loop, begin a new one each time, or `fuse()` its future"
+            )
         };
         self.set(Self::Slow { slow: Apart::new(begin(on)) });
         self.poll_slow(cx)
