@@ -98,6 +98,29 @@ fn switching_off_wakes_the_scope_that_waits() {
     });
 }
 
+/// A cancelled scope that waits for the cancelled scope around to drop it all: if a shield comes between, it is woken, for it is the outermost now.
+#[test]
+fn switching_on_above_a_cancelled_scope_that_waits() {
+    explore("shield: on above a cancelled scope that waits", 5, || {
+        let root = Node::root();
+        let scope = root.below(Kind::Scope);
+        let inner = scope.below(Kind::Scope);
+        root.cancel();
+        let switcher = on_thread(&scope, |scope| scope.set_shield(true));
+        inner.cancel();
+        let baton = Baton::new();
+        loop {
+            inner.set_owner(&baton.waker());
+            if !scope.is_effective() {
+                break;
+            }
+            baton.wait();
+        }
+        assert!(inner.is_effective());
+        switcher.join().unwrap();
+    });
+}
+
 /// A scope ends as its shield is switched on: no guard stays behind.
 #[test]
 fn switching_on_against_the_end() {
