@@ -228,7 +228,7 @@ fn cancelled_or_dropped_half_way_it_can_be_gone_on_with() {
             assert_eq!(far.try_read(&mut piece).unwrap_err().kind(), ErrorKind::WouldBlock);
             cuts += 1;
         }
-        assert!(cuts > 2, "{cuts}");
+        assert!(cuts > 0, "the socket took it all"); // How often is the system's affair: it lets a socket's buffers grow.
         near.finish().unwrap();
         got.extend(all_of(&far).await);
         assert!(got == sample.1, "other bytes came");
