@@ -9,9 +9,12 @@
 #![allow(unsafe_code)]
 
 mod budget;
+mod notes;
 mod standing;
 
 pub(crate) use budget::{give_back_unit, has_budget, take_unit, use_up_budget};
+pub(crate) use notes::note_held;
+use notes::{note, note_now};
 pub(crate) use standing::{Around, Standing};
 
 use std::cell::Cell;
@@ -25,11 +28,10 @@ use crate::nursery;
 use crate::primitives::per_thread;
 use crate::scheduler::{Shared, Worker};
 use crate::scope::Node;
-use crate::scope::node::{Doing, Place, flag};
+use crate::scope::node::{Place, flag};
 use crate::scope::unmade::{Unmade, make_all};
 use crate::scope::unmarked;
 use crate::task::{Header, TaskId};
-use crate::watch::Held;
 
 struct Context {
     worker: Cell<*const Worker>,
@@ -579,29 +581,6 @@ impl Context {
         self.refused.set(self.refused.get().or(Some(before)));
         node.is_effective()
     }
-}
-
-/// Notes what the task is doing, if the runtime notes that.
-fn note(operation: &'static str) {
-    if tracks() {
-        note_now(operation);
-    }
-}
-
-/// Notes that the task waits for `held` in the operation that it has begun last, if the runtime notes that: the task tree says who has it. Keeps nothing alive.
-#[inline]
-pub(crate) fn note_held<H: Held + 'static>(held: &Arc<H>) {
-    if tracks() {
-        let held: Arc<dyn Held> = Arc::<H>::clone(held);
-        with_current_task(|task| task.note_held(Arc::downgrade(&held)));
-    }
-}
-
-#[cold]
-fn note_now(operation: &'static str) {
-    let since = worker(|worker| worker.expect("set with `tracks`").shared().time.now());
-    // SAFETY: C1: the task is being polled further up this stack.
-    unsafe { task(operation).as_ref() }.note(Doing { operation, since, held: None });
 }
 
 #[cold]
