@@ -7,7 +7,7 @@
 //!
 //! A guard must never turn into a hang. So it counts only while its holder answers:
 //! 1. A cancel wakes all holders below, by `Node::notify_owner`, which sets `WOKEN`; the poll of a holder clears it. From that poll on, every wake of the
-//!    holder goes that way: its inside is polled with the holder's own node as the waker (`scoped`). Before, nobody asks, so the inside has the waker
+//!    holder goes that way: its inside is polled with the holder's own node as the waker (`scoped`; `own_waker_if_asked` for nurseries and calls on the thread pool). Before, nobody asks, so the inside has the waker
 //!    that the holder was polled with, and the holder need not even have a node before it stays suspended (`unmade`).
 //! 2. When the cancelled scope that waits for guards has polled its inside, and nothing else of the task is due (`settle`), a
 //!    holder that is still `WOKEN` was woken and not polled. It may be on its way (another thread has set the bit and not yet called

@@ -13,6 +13,9 @@
 //! half-way stays linked until it is empty, as does a call on the thread pool until its closure has returned (`OCCUPIED`), and holds what is around it in
 //! the tree; the end of a scope is the end of everything in it.
 //!
+//! The end of a task takes what hangs below its node out of the tree (`detach_task`). Another task may go on polling such a scope: then what is in it goes on hanging below it, though `GONE`, so that
+//! a cancel of it comes to that, and it finds the holders that it waits for. Each leaves the list of the one above when its own future goes.
+//!
 //! Invariants:
 //! - **N1** `links` and `linked` belong to the lists of the parent, and are used under the parent's lock. A list owns one reference to each node in it, and
 //!   `linked` says that it does.
@@ -94,7 +97,7 @@ pub(crate) mod flag {
     pub(crate) const NURSERY: u32 = 1 << 16;
     /// A call on the thread pool whose closure has not returned: it does not leave the tree before.
     pub(crate) const OCCUPIED: u32 = 1 << 6;
-    /// Has left the tree, for good; whoever waited for that was told. Set under the node's lock.
+    /// Has left the tree, for good, if only together with what is around it; whoever waited for that was told. Set under the node's lock.
     pub(crate) const GONE: u32 = 1 << 17;
     /// A cancel of this node has come to everything below it: another one need not look.
     pub(crate) const REACHED: u32 = 1 << 18;
