@@ -12,7 +12,7 @@ mod budget;
 mod notes;
 mod standing;
 
-pub(crate) use budget::{give_back_unit, has_budget, take_unit, use_up_budget};
+pub(crate) use budget::{give_back_unit, has_budget, left_of_budgets, take_unit, use_up_budget};
 pub(crate) use notes::note_held;
 use notes::{note, note_now};
 pub(crate) use standing::{Around, Standing};
@@ -44,6 +44,8 @@ struct Context {
     /// How often a holder that has no node has only yielded (`scope::unmade` U2).
     yields: Cell<u32>,
     budget: Cell<u32>,
+    /// What all polls on this thread have left of their budgets; it wraps round.
+    left: Cell<u64>,
     /// The task has had itself woken in this poll, which its state does not say yet (`task::state` rule 6).
     woken: Cell<bool>,
     /// Some leaf was refused with the task's own waker, when so many marks had been taken back (`scope::shield` A2).
@@ -64,6 +66,7 @@ per_thread! {
             unmade: Cell::new(ptr::null()),
             yields: Cell::new(0),
             budget: Cell::new(0),
+            left: Cell::new(0),
             woken: Cell::new(false),
             refused: Cell::new(None),
             locals: Cell::new(ptr::null()),
@@ -132,7 +135,7 @@ pub(crate) fn with_task<R>(task: NonNull<Header>, node: &Node, budget: u32, f: i
             CONTEXT.with(|context| {
                 context.task.set(self.0);
                 context.leave(self.1);
-                context.budget.set(self.2);
+                context.left.set(context.left.get().wrapping_add(context.budget.replace(self.2).into()));
                 context.woken.set(self.3);
                 context.locals.set(self.4);
             });

@@ -17,6 +17,12 @@ pub(crate) fn take_unit() {
     CONTEXT.with(|context| context.budget.set(context.budget.get().saturating_sub(1)));
 }
 
+/// What all polls on this thread have left of their budgets; it wraps round.
+#[inline]
+pub(crate) fn left_of_budgets() -> u64 {
+    CONTEXT.with(|context| context.left.get())
+}
+
 /// See `lowlevel::use_up_budget`.
 pub(crate) fn use_up_budget() {
     CONTEXT.with(|context| context.budget.set(0));

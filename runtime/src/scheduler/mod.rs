@@ -14,6 +14,7 @@
 //! | `idle`, `README.md` | who sleeps and who searches; the race and the proof |
 //! | `quiet` | what happens when every task is blocked |
 //! | `sentry` | who looks after what a worker in a long poll has left |
+//! | `trial`, `worker/aside` | whether a worker pays, where polls are short; it steps aside if not |
 //! | `linger` | what it does for some microseconds before it blocks |
 //! | `parker`, `driver` | where a worker blocks |
 //! | `cpus` | how many workers by default |
@@ -31,6 +32,7 @@ pub(crate) mod parker;
 mod queues;
 pub(crate) mod quiet;
 pub(crate) mod sentry;
+mod trial;
 mod worker;
 
 use std::io;

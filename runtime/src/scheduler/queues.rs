@@ -135,6 +135,11 @@ impl Queues {
         self.queue.len()
     }
 
+    /// Whether there are forks.
+    pub(super) fn have_forks(&self) -> bool {
+        self.has_forks.get() && !self.forks.is_empty()
+    }
+
     /// Whether only the slot may hold something.
     #[inline]
     pub(super) fn are_empty(&self) -> bool {

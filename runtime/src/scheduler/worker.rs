@@ -4,6 +4,7 @@
 //! all of them.
 #![allow(unsafe_code)]
 
+mod aside;
 mod chosen;
 
 use std::cell::Cell;
@@ -16,6 +17,7 @@ use super::linger::Linger;
 use super::queues::{Ends, Queues};
 use super::quiet::{Decision, Rest};
 use super::sentry::{NAP, Seen};
+use super::trial::Trial;
 use super::{How, ID_BLOCK, Queued, Shared, take_ids};
 use crate::contain;
 use crate::context;
@@ -32,6 +34,8 @@ const MAINTENANCE: u32 = 61;
 const OLDEST_FORK: u32 = 30;
 /// So many tasks have their turn between two of `main`'s, if so many wait. Then a `main` that joins many tasks one by one finds several of them ended each time.
 const MAIN_WAITS: u32 = 8;
+/// After so many it notes what it has done.
+const ACCOUNT: u32 = 4;
 /// So many tasks may be put to more than so many before somebody is looked for who sleeps.
 const UNSAID: usize = if cfg!(loom) { 1 } else { 16 };
 /// In the models of the whole runtime time-outs strike at any moment, and naps would never end; sentries have a model of their own.
@@ -49,6 +53,9 @@ pub(crate) struct Worker {
     ids: Cell<(u64, u64)>,
     random: Cell<u32>,
     linger: Linger,
+    trial: Trial,
+    /// What it had done when it last looked whether it is to step aside.
+    looked_at: Cell<u64>,
     seen_stirs: Seen,
     /// Woken from outside, and has not run anything since (`sentry` Y2).
     woken: Cell<bool>,
@@ -94,6 +101,8 @@ impl Worker {
             ids: Cell::new((0, 0)),
             random: Cell::new(seed),
             linger: Linger::new(),
+            trial: Trial::new(),
+            looked_at: Cell::new(0),
             seen_stirs: Seen::default(),
             woken: Cell::new(false),
             unwatched: Cell::new(false),
@@ -156,6 +165,9 @@ impl Worker {
                 }
                 let ticks = self.ticks.get().wrapping_add(1);
                 self.ticks.set(ticks);
+                if ticks.is_multiple_of(ACCOUNT) && self.note_done() && mode == Mode::Running {
+                    self.step_aside_if_due();
+                }
                 let task = match ticks % MAINTENANCE {
                     0 => self.maintain(),
                     OLDEST_FORK => self.queues.pop_oldest_fork(&remote.ends),

@@ -48,6 +48,8 @@ pub struct WorkerStatistics {
     pub parks: u64,
     /// How often it took tasks from another worker.
     pub steals: u64,
+    /// How often it stepped aside, to see whether the others do more without it: where tasks do less than a microsecond's work at a time.
+    pub asides: u64,
     /// Tasks that wait for it now. A snapshot.
     pub queued: usize,
 }
@@ -68,8 +70,11 @@ pub struct BlockingStatistics {
 #[derive(Default)]
 pub(crate) struct Counts {
     pub(crate) steps: Count,
+    /// Polls, and units of the budget that were used in them. Noted now and then; it wraps round.
+    pub(crate) done: Count,
     pub(crate) parks: Count,
     pub(crate) steals: Count,
+    pub(crate) asides: Count,
     pub(crate) spawned: Count,
     pub(crate) ended: Count,
 }
@@ -82,7 +87,13 @@ impl Count {
     /// One more. Only the one thread that writes this counter calls this.
     #[inline]
     pub(crate) fn add(&self) {
-        self.0.store(self.0.load(Relaxed).wrapping_add(1), Relaxed);
+        self.set(self.get().wrapping_add(1));
+    }
+
+    /// So many now; by the one that calls `add`.
+    #[inline]
+    pub(crate) fn set(&self, now: u64) {
+        self.0.store(now, Relaxed);
     }
 
     /// One more, from any thread.
@@ -123,6 +134,7 @@ impl Shared {
             steps: counts.steps.get(),
             parks: counts.parks.get(),
             steals: counts.steals.get(),
+            asides: counts.asides.get(),
             queued: self.queued_at(index),
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::common::{Flag, Never};
 use trioxide_runtime::lowlevel::{Driver, driver};
-use trioxide_runtime::{Runtime, nursery, run, sleep, sleep_forever};
+use trioxide_runtime::{Runtime, checkpoint, nursery, run, sleep, sleep_forever};
 use trioxide_testing::MockClock;
 
 const SEVERAL: &[usize] = &[2, 8];
@@ -66,6 +66,32 @@ fn the_queue_of_a_hog_is_emptied() {
                 }
             });
         }));
+    }
+}
+
+/// Where all polls are short and fight for the same, a worker may have stepped aside.
+#[test]
+fn the_queue_of_a_hog_is_emptied_by_who_has_stepped_aside() {
+    for &workers in SEVERAL {
+        let runtime = Runtime::builder().workers(workers).build().unwrap();
+        let lock = Arc::new(Mutex::new(0));
+        for _ in 0..5 {
+            runtime.run(nursery(async |n| {
+                for _ in 0..8 {
+                    let (spawner, lock) = (n.clone(), Arc::clone(&lock));
+                    n.spawn(async move {
+                        for _ in 0..2_000 {
+                            *lock.lock().unwrap() += 1;
+                            checkpoint().await;
+                        }
+                        let (done, hears) = mpsc::channel();
+                        spawner.spawn(async move { done.send(()).unwrap() });
+                        hears.recv().unwrap();
+                    });
+                }
+            }));
+        }
+        assert_eq!(*lock.lock().unwrap(), 5 * 8 * 2_000);
     }
 }
 
