@@ -1,18 +1,22 @@
 //! Permits, and who stands in line for them: the one place for hand-over, under the limiter and, in the sync crate, the locks and the semaphore.
 //!
 //! ```text
-//!             enough are free                      claimed: polled again
-//!  acquire ─┬──────────────────────────────────────────────────────────▶ has them
-//!           │                hand over                  │
-//!           └▶ LINE ────────────────────────▶ HANDED ───┘
-//!                ▲                               │ its task has had a turn, and somebody else wants them
-//!                └────────── polled ── PASSED ◀──┘
+//!             enough are free                  claimed: polled by its task, which has the note
+//!  acquire ─┬───────────────────────────────────────────────────────────────▶ has them
+//!           │           hand over                       │
+//!           └▶ LINE ───────────────▶ a note in the task ┘
+//!                ▲                              │ the task has had a turn
+//!                └────── polled ── passed over ◀┘
 //! ```
 //!
-//! Permits go to the one who has stood in LINE longest, and to nobody else (first come, first served, also if a later one wants fewer). A hand-over is good until the task of
-//! the one who waits has had a turn in which it could have claimed it. If it has not, it is not polling that wait: a `select!` on `&mut` of it took another branch, say.
+//! Permits go to the one who has stood in LINE longest, and to nobody else (first come, first served, also if a later one wants fewer). A hand-over is good until the task
+//! of the one who waits has had a turn in which it could have claimed it. If it has not, it is not polling that wait: a `select!` on `&mut` of it took another branch, say.
 //! Then the permits go to the next in line, and the wait is *passed over*: it keeps its number, and has its old place as soon as it is polled. So nobody waits for a future that
 //! nobody polls (*futurelock*; Oxide's RFD 609 names the problem). `docs/locks.md` has the reasons.
+//!
+//! What is handed over lies in the note (`task::after`) and nowhere else. The wait is out of the line by then, and looks for the note when it is polled, in the task that polls it: to claim is to take out the note, without a lock. No note is
+//! there if the wait was passed over, or if another task polls it than the one it was handed to; then the turn of that one ends, and the permits come back. So they do when a wait is dropped by another task than the one it was handed to: not at
+//! once, but after one turn of a task that has been woken, or at its end. To a thread, which does nothing but wait, permits are handed for good.
 //!
 //! While nobody stands in line, permits are taken and given back in one atomic word, without a lock:
 //!
@@ -23,15 +27,20 @@
 //! | `BUSY` | see the line |
 //!
 //! Invariants:
-//! - **P1** The word is `BUSY` while anybody is in a queue of the line or the line is broken; it is set and cleared under the line's lock only. Then `State::free` and `State::owner` stand
+//! - **P1** The word is `BUSY` while anybody is in a queue of the line, a note is under way, or the line is broken; it is set and cleared under the line's lock only. Then `State::free` and `State::owner` stand
 //!   for it; otherwise they are 0 and none.
-//! - **P2** A permit is in one place: free, with who has acquired it, or with a wait in HANDED. One in HANDED whose turn is `over` is free for those who need it.
+//! - **P2** A permit is in one place: free, with who has acquired it, in one note, or with a thread that was handed it. A note is taken out once (`task::after`): by who claims it, by who gives it up as the wait is dropped, or by the end of the turn, which gives it back.
 //! - **P3** Whenever the lock is free and LINE is not empty, the first there wants more than is free, or somebody is about to serve it.
 //! - **P4** Numbers grow, and LINE is in their order.
 //! - **P5** The word is `BUSY` while there is a debt, and then nothing is free.
+//! - **P6** A note is put into its task before the wait is told that it was handed something, and both are done under one locking, in which who owns all is noted, too. So a wait that has been told, and finds no note in the task that polls it, would not find it later either.
+//! - **P7** `State::handed` less `Line::claimed` is how many notes are under way, seen under the lock; if it is not zero and all permits are owned, they are in one note, and its task owns nothing yet.
+//!
+//! Notes of one line that are for as many permits and in one task are alike. So a note is known by its line and their number, and of two waits of a task the one that is polled first may take the note of the other, and the other is passed over in its place.
 
 mod acquire;
 mod broken;
+mod hand;
 mod holders;
 mod keep;
 mod signals;
@@ -42,12 +51,12 @@ pub(crate) use holders::ended as task_ended;
 pub use keep::{HasPermits, Keep, Owning, Sharing};
 
 use crate::context;
-use crate::primitives::atomic::{AtomicU64, Ordering};
+use crate::primitives::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::task::Header;
-use crate::task::after::{self, AfterTurn, TaskRef};
-use crate::wait_list::{Locked, Lot, Quiet};
+use crate::task::after::{self, TaskRef};
+use crate::wait_list::{Lot, Quiet};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 const BUSY: u64 = 1;
 const OWNED: u64 = 1 << 1;
@@ -57,11 +66,9 @@ pub const MOST: usize = (u64::MAX >> SHIFT) as usize;
 
 // The queues of a line, see the top.
 const LINE: usize = 0;
-const HANDED: usize = 1;
-const PASSED: usize = 2;
 /// Those who wait for a condition; they come to LINE when they are notified.
-const CONDITION: usize = 3;
-const QUEUES: usize = 4;
+const CONDITION: usize = 1;
+const QUEUES: usize = 2;
 
 /// See the module.
 pub struct Permits {
@@ -72,6 +79,8 @@ pub struct Permits {
 /// Made when somebody has to wait for the first time. In an `Arc` because a task that was handed something may be told of after the lock itself is gone.
 pub(crate) struct Line {
     lot: Lot<State, Ask, QUEUES>,
+    /// How many notes have been claimed, see P7.
+    claimed: AtomicUsize,
 }
 
 /// What the lock of a line guards.
@@ -90,6 +99,38 @@ pub(crate) struct State {
     most_free: Option<usize>,
     /// Whether those who ask whose holder is gone know this line.
     is_known: bool,
+    /// How many notes there have been, but for those that were not claimed and are out (P7).
+    handed: usize,
+    passed_over: PassedOver,
+}
+
+/// Waits that are passed over. Without those that were given up, or polled by another task, while what they were handed is under way: so it may be negative until the turn there has ended.
+#[derive(Default)]
+struct PassedOver {
+    waits: isize,
+    /// How many permits they want together.
+    permits: isize,
+}
+
+impl PassedOver {
+    #[cold]
+    fn add(&mut self, permits: usize) {
+        self.waits += 1;
+        self.permits = self.permits.wrapping_add_unsigned(permits);
+    }
+
+    #[cold]
+    fn remove(&mut self, permits: usize) {
+        self.waits -= 1;
+        self.permits = self.permits.wrapping_sub_unsigned(permits);
+    }
+
+    /// How many of them would find less than they want if they were polled now, when so many permits are free. Exact if they all want the same.
+    fn waiting(&self, free: usize) -> usize {
+        let waits = self.waits.max(0).unsigned_abs();
+        let each = self.permits.max(0).unsigned_abs().checked_div(waits).unwrap_or_default();
+        waits.saturating_sub(free.checked_div(each).unwrap_or(waits))
+    }
 }
 
 impl State {
@@ -102,21 +143,49 @@ impl State {
             self.free = self.free.min(most);
         }
     }
+
+    /// So many, which are free, go to one who waits; to an owner, if they are all.
+    #[inline]
+    fn hand(&mut self, permits: usize, owner: Option<u64>) {
+        self.free -= permits;
+        if owner.is_some() {
+            self.owner = owner;
+        }
+    }
+
+    /// What a note was for comes back.
+    fn take_back(&mut self, permits: usize) {
+        self.handed = self.handed.wrapping_sub(1);
+        self.owner = None;
+        self.put_back(permits);
+    }
 }
 
 /// What one who waits wants.
 #[derive(Default)]
 pub(crate) struct Ask {
     permits: usize,
+    /// In CONDITION: that of the condition.
     number: u64,
+    /// Whether it wants all, to own them.
+    owns: bool,
+    answer: Answer,
     /// Whose turn counts.
     who: Who,
-    /// That turn has been.
-    over: bool,
-    /// Notified, and it may go on without a permit; or else it is told that the line is broken.
-    is_let_in: bool,
-    /// In CONDITION: which.
-    condition: u64,
+}
+
+/// What one is told who waits no more.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Answer {
+    /// That the line is broken.
+    #[default]
+    Broken,
+    /// It may go on without a permit.
+    LetIn,
+    /// It was handed what it wants, for a turn: in a note.
+    Handed,
+    /// It was handed what it wants, for good.
+    Given,
 }
 
 /// Who stands behind a wait.
@@ -131,7 +200,6 @@ enum Who {
     Task(TaskRef),
 }
 
-type LockedLine<'a> = Locked<'a, State, Ask, QUEUES>;
 type QuietLine<'a> = Quiet<'a, State, Ask, QUEUES>;
 
 /// Why nothing was acquired at once.
@@ -351,7 +419,8 @@ impl Permits {
     /// The word stands for the line again if nobody is there.
     #[inline]
     fn settle(&self, quiet: &mut QuietLine<'_>) {
-        let is_alone = (0..QUEUES).all(|queue| quiet.waiting(queue) == 0);
+        let is_empty = quiet.waiting(LINE) == 0 && quiet.waiting(CONDITION) == 0;
+        let is_alone = is_empty && !self.line.get().is_some_and(|line| line.has_notes(quiet));
         // Ordering: it is set and cleared under this lock. The last one may have settled while another was serving and had let go of the lock.
         if is_alone && self.word.load(Ordering::Relaxed) & BUSY != 0 && quiet.broken.is_none() && quiet.debt == 0 {
             self.settle_alone(quiet);
@@ -424,7 +493,7 @@ impl Permits {
         if word & BUSY == 0 {
             return of_word(word);
         }
-        let waiting = locked.waiting(LINE) + locked.waiting(PASSED);
+        let waiting = locked.waiting(LINE) + locked.passed_over.waiting(locked.free);
         Snapshot { free: locked.free, owner: locked.owner, debt: locked.debt, waiting }
     }
 }
@@ -446,13 +515,13 @@ pub struct Snapshot {
     pub owner: Option<u64>,
     /// So many are to be taken away as they come back.
     pub debt: usize,
-    /// Who stands in line or was passed over; not who was handed something.
+    /// Who stands in line, or was passed over and would find less than it wants; not who was handed something.
     pub waiting: usize,
 }
 
 impl Line {
     fn new() -> Arc<Self> {
-        Arc::new(Self { lot: Lot::new(State::default()) })
+        Arc::new(Self { lot: Lot::new(State::default()), claimed: AtomicUsize::new(0) })
     }
 
     /// All permits are owned, or somebody waits for all: from now on the line, whose state is locked, is told of holders that are gone. Most lines are of permits that nobody can own.
@@ -463,51 +532,8 @@ impl Line {
         }
     }
 
-    /// Hands permits to the first in line, as long as there are enough, and unlocks for each; the lock comes back if it ends with one for whom there are not enough, or with nobody.
-    #[inline(always)]
-    fn serve<'a>(self: &'a Arc<Self>, mut quiet: QuietLine<'a>) -> Option<QuietLine<'a>> {
-        loop {
-            let permits = quiet.front(LINE).map(|ask| ask.permits);
-            if !permits.is_some_and(|permits| take_free(&mut quiet, permits)) {
-                return Some(quiet);
-            }
-            let offered = quiet.offer(LINE, HANDED, |ask| (std::mem::take(&mut ask.who), ask.number));
-            // Besides what is free, the turns of others in HANDED may be over.
-            let (free, others) = (quiet.free, quiet.waiting(HANDED) > 1);
-            let more = quiet.front(LINE).is_some_and(|next| next.permits <= free || others);
-            drop(quiet);
-            // It may claim it, or be dropped, already now. Then the turn that is told of below is of no interest any more.
-            if let Some(((who, number), waker)) = offered {
-                self.tell(who, waker, number);
-            }
-            if !more {
-                return None;
-            }
-            quiet = self.lot.lock_quietly();
-        }
-    }
-
-    /// Somebody was handed permits. Not under the lock.
-    #[inline(always)]
-    fn tell(self: &Arc<Self>, who: Who, waker: Option<Waker>, number: u64) {
-        let task = match (who, waker) {
-            (Who::Woken, Some(waker)) => TaskRef::of(waker),
-            (Who::Task(task), waker) => {
-                // First: a turn that begins before that knows nothing of the hand-over, and would not poll this wait.
-                if let Some(waker) = waker {
-                    waker.wake();
-                }
-                task
-            }
-            (_, waker) => return waker.map_or((), Waker::wake),
-        };
-        if !task.wake_for_turn(Arc::clone(self) as Arc<dyn AfterTurn>, number) {
-            Arc::clone(self).turn_ended(number);
-        }
-    }
-
     fn tell_broken(&self) {
-        for queue in [LINE, PASSED, CONDITION] {
+        for queue in [LINE, CONDITION] {
             self.lot.notify_all(queue);
         }
     }
@@ -515,21 +541,12 @@ impl Line {
     /// The task `holder` has ended: if it has not given back what it owns, the line is broken.
     fn holder_ended(&self, holder: u64) {
         let mut locked = self.lot.lock();
-        if locked.owner != Some(holder) || locked.broken.is_some() {
+        if locked.owner != Some(holder) || locked.broken.is_some() || self.has_notes(&locked) {
             return;
         }
         locked.broken = Some(Broken { holder: after::holder_id(holder), panicked: false });
         drop(locked);
         self.tell_broken();
-    }
-}
-
-impl AfterTurn for Line {
-    fn turn_ended(self: Arc<Self>, number: u64) {
-        let mut quiet = self.lot.lock_quietly();
-        quiet.each(HANDED, |ask| ask.over |= ask.number == number);
-        // P1: whoever is in HANDED keeps the word busy, so there is nothing to settle.
-        drop(self.serve(quiet));
     }
 }
 
@@ -542,39 +559,13 @@ fn take_new(quiet: &mut QuietLine<'_>, want: Want) -> Result<(), Refusal> {
     if quiet.waiting(LINE) == 0 && take(quiet, want) { Ok(()) } else { Err(Refusal::WouldBlock) }
 }
 
-/// Takes `permits` out of what is free, or lies with those whose turn is over; nothing if that is not enough.
-#[inline]
-fn take_free(quiet: &mut QuietLine<'_>, permits: usize) -> bool {
-    if quiet.free < permits && (quiet.waiting(HANDED) == 0 || !pass_over(quiet, permits)) {
-        return false;
-    }
-    quiet.free -= permits;
-    true
-}
-
-/// Frees what lies with those whose turn is over, until `permits` are free; whether they are.
-#[cold]
-fn pass_over(quiet: &mut QuietLine<'_>, permits: usize) -> bool {
-    while quiet.free < permits {
-        let mut back = 0;
-        let passed_over = quiet.relocate(HANDED, PASSED, |ask| {
-            back = ask.permits;
-            ask.over
-        });
-        if !passed_over {
-            return false;
-        }
-        quiet.put_back(back);
-    }
-    true
-}
-
-/// As [`take_free`], for who wants all, too.
+/// Takes what is wanted out of what is free; nothing if that is not enough.
 #[inline]
 fn take(quiet: &mut QuietLine<'_>, want: Want) -> bool {
-    let taken = take_free(quiet, want.permits);
-    if taken && want.holder.is_some() {
+    let Some(rest) = quiet.free.checked_sub(want.permits) else { return false };
+    quiet.free = rest;
+    if want.holder.is_some() {
         quiet.owner = want.holder;
     }
-    taken
+    true
 }

@@ -13,8 +13,8 @@
 //!      +---------------------------------------------+
 //! ```
 //!
-//! Every queue is first in, first out: a waiter enters at the back, `notify` takes the front. A waiter that waits can be moved to another queue of its lot, by who holds the lock: so a
-//! hand-over that is to be taken back if nobody claims it is a move to a queue of such (`offer`), and claiming it is leaving that queue under the lock.
+//! Every queue is first in, first out: a waiter enters at the back, `notify` takes the front; unless it enters at the place that it had before (`enter_before`). A waiter that waits can be moved to another queue of its lot,
+//! by who holds the lock.
 //!
 //! Invariants:
 //! - **W1** A waiter's node is in a queue exactly while its state is Waiting; the state says which of
@@ -27,7 +27,6 @@
 //!   proves to be alone with `&mut`. Notifying ends with storing Notified (Release) and does not
 //!   touch the node after that; the owner reads it with Acquire before it touches the fields. So a
 //!   woken waiter takes its result without the lock.
-//!   A waiter in a queue of offers is Waiting like others: its owner takes it out under the lock.
 //! - **W5** The links of a queue and its length are touched only under the lot's lock.
 //! - **W6** The fields are there exactly while the state is not Outside: `enter` puts them, and who makes the state Outside takes them out. So a waiter that never waits costs next to nothing.
 //!
@@ -120,26 +119,12 @@ impl<'a, G, P, const N: usize> Quiet<'a, G, P, N> {
         Some(unsafe { payload_of(front) })
     }
 
-    /// Moves the first in `from` to the end of `to`, after `hand` has had its payload. It goes on waiting, by the names of the states: it finds out when it looks
-    /// ([`Waiter::queue`]), which the waker, now the caller's to call without the lock, tells it to.
-    #[inline]
-    pub fn offer<R>(&mut self, from: usize, to: usize, hand: impl FnOnce(&mut P) -> R) -> Option<(R, Option<Waker>)> {
-        let front = self.inner.queues[from].head?;
-        // SAFETY: as in `front`.
-        let result = hand(unsafe { payload_of(front) });
-        // SAFETY: Waiting under the lock (W3).
-        let waker = unsafe { with_fields(front, |fields| fields.waker.take()) };
-        // SAFETY: it is in `from`.
-        unsafe { self.inner.shift(front, from, to, None) };
-        Some((result, waker))
-    }
-
     /// Moves the first in `from` for which `pick` is true to the end of `to`; whether there was one. Its waker stays with it.
     pub fn relocate(&mut self, from: usize, to: usize, mut pick: impl FnMut(&mut P) -> bool) -> bool {
         // SAFETY: what is in the queue is live and Waiting, and the lock is held (W2, W3).
         let Some(node) = (unsafe { self.inner.queues[from].find(|payload| pick(payload)) }) else { return false };
         // SAFETY: it is in `from`.
-        unsafe { self.inner.shift(node, from, to, None) };
+        unsafe { self.inner.shift(node, from, to) };
         true
     }
 
@@ -157,6 +142,12 @@ impl<'a, G, P, const N: usize> Quiet<'a, G, P, N> {
     /// Notifies the first in `queue`, after `hand` has had its payload; the waker is the caller's to call, without the lock.
     #[inline]
     pub fn take_first<R>(&mut self, queue: usize, hand: impl FnOnce(&mut P) -> R) -> Option<(R, Option<Waker>)> {
+        self.inner.queues[queue].notify_front(|payload, waker| (hand(payload), waker))
+    }
+
+    /// As [`take_first`](Self::take_first), but `hand` gets the waker, too, before the one who is notified can see it. What it makes of it leaves the lock with what it gives.
+    #[inline]
+    pub(crate) fn hand_first<R>(&mut self, queue: usize, hand: impl FnOnce(&mut P, Option<Waker>) -> R) -> Option<R> {
         self.inner.queues[queue].notify_front(hand)
     }
 
@@ -204,7 +195,7 @@ impl<'a, G, P: Default, const N: usize> Locked<'a, G, P, N> {
     #[inline]
     pub fn notify_first<R>(&mut self, queue: usize, hand: impl FnOnce(&mut P) -> R) -> Option<R> {
         assert!(self.outgoing.wake.is_none(), "one notification per locking");
-        let (result, waker) = self.quiet.inner.queues[queue].notify_front(hand)?;
+        let (result, waker) = self.quiet.take_first(queue, hand)?;
         self.outgoing.wake = waker;
         Some(result)
     }
@@ -225,8 +216,8 @@ impl<'a, G, P: Default, const N: usize> Locked<'a, G, P, N> {
         loop {
             let mut wakers = [const { None::<Waker> }; BATCH];
             for slot in &mut wakers {
-                match inner.queues[queue].notify_front(|_| ()) {
-                    Some(((), waker)) => *slot = waker,
+                match inner.queues[queue].notify_front(|_, waker| waker) {
+                    Some(waker) => *slot = waker,
                     None => break,
                 }
             }
@@ -245,28 +236,20 @@ impl<'a, G, P: Default, const N: usize> Locked<'a, G, P, N> {
     pub fn front(&mut self, queue: usize) -> Option<&mut P> {
         self.quiet.front(queue)
     }
-
-    /// What can be done without a waker.
-    pub(crate) fn as_quiet(&mut self) -> &mut Quiet<'a, G, P, N> {
-        &mut self.quiet
-    }
 }
 
 impl<G, P, const N: usize> Inner<G, P, N> {
-    /// Moves a node from one queue to another: before `next` there, or to the end.
+    /// Moves a node from one queue to the end of another.
     ///
     /// # Safety
     ///
-    /// `node` is in queue `from`, `next` in queue `to`, and the lock is held.
-    unsafe fn shift(&mut self, node: NonNull<Node<P>>, from: usize, to: usize, next: Option<NonNull<Node<P>>>) {
+    /// `node` is in queue `from`, and the lock is held.
+    unsafe fn shift(&mut self, node: NonNull<Node<P>>, from: usize, to: usize) {
         // SAFETY: passed on; between the two the node is in no queue, and the lock is held all along (W1).
         unsafe {
             self.queues[from].remove(node);
             node.as_ref().state.store(waiting_in(to), Ordering::Relaxed); // W3: under the lock.
-            match next {
-                Some(next) => self.queues[to].insert_before(next, node),
-                None => self.queues[to].push_back(node),
-            }
+            self.queues[to].push_back(node);
         }
     }
 }
@@ -369,14 +352,40 @@ impl<'a, G, P: Default, const N: usize> Waiter<'a, G, P, N> {
         payload: P,
         waker: Waker,
     ) {
-        self.assert_own(locked.lot);
-        assert!(!self.has_entered(), "a waiter enters one queue at a time");
-        // SAFETY: the state is Outside and `self` is exclusive (W4).
-        unsafe { self.node.put(payload, waker) };
-        self.node.state.store(waiting_in(queue), Ordering::Relaxed);
+        self.put(locked, queue, payload, waker);
         // SAFETY: the node was Outside, so it is in no queue (W1); it is pinned, and `Drop` takes it out
         // (W2); the queue is of the waiter's own lot, which is locked (W1, W5).
         unsafe { locked.inner.queues[queue].push_back(NonNull::from(&self.node)) };
+    }
+
+    /// As [`enter_quietly`](Self::enter_quietly), but before the first in the queue for whose payload `before` is true.
+    pub(crate) fn enter_before(
+        self: Pin<&mut Self>,
+        locked: &mut Quiet<'_, G, P, N>,
+        queue: usize,
+        payload: P,
+        waker: Waker,
+        mut before: impl FnMut(&P) -> bool,
+    ) {
+        self.put(locked, queue, payload, waker);
+        let queue = &mut locked.inner.queues[queue];
+        // SAFETY: what is in a queue is live and Waiting, and the lock is held (W2, W3); for the node, as in `enter_quietly`.
+        unsafe {
+            match queue.find(|payload| before(payload)) {
+                Some(next) => queue.insert_before(next, NonNull::from(&self.node)),
+                None => queue.push_back(NonNull::from(&self.node)),
+            }
+        }
+    }
+
+    /// The first half of entering `queue`; the second is putting the node there, under the same locking.
+    #[inline]
+    fn put(&self, locked: &Quiet<'_, G, P, N>, queue: usize, payload: P, waker: Waker) {
+        self.assert_own(locked.lot);
+        assert!(!self.has_entered(), "a waiter enters one queue at a time");
+        // SAFETY: the state is Outside, and the caller has `&mut self` (W4).
+        unsafe { self.node.put(payload, waker) };
+        self.node.state.store(waiting_in(queue), Ordering::Relaxed);
     }
 
     /// The payload once it has been notified. Until then the task of `cx` is the one that is woken.
@@ -413,16 +422,20 @@ impl<'a, G, P: Default, const N: usize> Waiter<'a, G, P, N> {
         (self.node.state.load(Ordering::Acquire) == NOTIFIED).then(|| self.take_payload())
     }
 
-    /// The queue that it waits in; `None` if it does not wait (any more).
-    ///
-    /// # Panics
-    ///
-    /// If `locked` is another lot.
+    /// As [`take_notified`](Self::take_notified), if `settles` says so of the payload, which is dropped then where it lies.
     #[inline]
-    pub fn queue(&self, locked: &Locked<'_, G, P, N>) -> Option<usize> {
-        self.assert_own(locked.quiet.lot);
-        // Ordering: as in `poll`.
-        queue_of(self.node.state.load(Ordering::Relaxed))
+    pub(crate) fn settle_notified(self: Pin<&mut Self>, settles: impl FnOnce(&P) -> bool) -> bool {
+        if self.node.state.load(Ordering::Acquire) != NOTIFIED {
+            return false;
+        }
+        // SAFETY: the state is Notified, seen with Acquire, and `self` is exclusive (W4).
+        unsafe {
+            let settles = self.node.with_payload(settles);
+            if settles {
+                self.node.end();
+            }
+            settles
+        }
     }
 
     /// Gives `f` the payload and has `waker` woken from now on, if it waits.
@@ -436,7 +449,9 @@ impl<'a, G, P: Default, const N: usize> Waiter<'a, G, P, N> {
         waker: &Waker,
         f: impl FnOnce(&mut P) -> R,
     ) -> Option<R> {
-        self.queue(locked)?;
+        self.assert_own(locked.quiet.lot);
+        // Ordering: as in `poll`.
+        queue_of(self.node.state.load(Ordering::Relaxed))?;
         // SAFETY: the state is Waiting and the lock is held (W3).
         let (result, replaced) = unsafe {
             with_fields(NonNull::from(&self.node), |fields| {
@@ -452,45 +467,6 @@ impl<'a, G, P: Default, const N: usize> Waiter<'a, G, P, N> {
             locked.outgoing.renewed = replaced;
         }
         Some(result)
-    }
-
-    /// Moves it, if it waits, into `queue`: before the first there for whose payload `before` is true, or else to the end.
-    pub fn move_before(
-        self: Pin<&mut Self>,
-        locked: &mut Locked<'_, G, P, N>,
-        queue: usize,
-        mut before: impl FnMut(&P) -> bool,
-    ) {
-        let Some(from) = self.queue(locked) else { return };
-        // SAFETY: what is in a queue is live and Waiting, and the lock is held (W2, W3). The node is in `from` (W1).
-        unsafe {
-            let next = locked.quiet.inner.queues[queue].find(|payload| before(payload));
-            if next != Some(NonNull::from(&self.node)) {
-                locked.quiet.inner.shift(NonNull::from(&self.node), from, queue, next);
-            }
-        }
-    }
-
-    /// Takes what it was offered: stops waiting under the lock, if it waits in `queue`, to which it was moved by [`Quiet::offer`]; its payload.
-    ///
-    /// # Panics
-    ///
-    /// If `locked` is another lot.
-    #[inline]
-    pub fn claim(self: Pin<&mut Self>, locked: &mut Quiet<'_, G, P, N>, queue: usize) -> Option<P> {
-        self.assert_own(locked.lot);
-        // Ordering: as in `poll`.
-        if self.node.state.load(Ordering::Relaxed) != waiting_in(queue) {
-            return None;
-        }
-        // SAFETY: a waiting node is in that queue of its own lot, which is locked (W1, W5), and its fields are under that lock (W3).
-        let fields = unsafe {
-            locked.inner.queues[queue].remove(NonNull::from(&self.node));
-            self.node.take()
-        };
-        debug_assert!(fields.waker.is_none(), "`offer` has taken it");
-        std::mem::forget(fields.waker);
-        Some(fields.payload)
     }
 
     /// Stops waiting under the lock; the payload, if it did wait. If it was notified, nothing happens: [`poll`](Self::poll) or [`leave`](Self::leave) takes the result.

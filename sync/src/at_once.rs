@@ -1,10 +1,11 @@
-//! Operations that nearly always are done at once: [`at_once`].
+//! Operations that nearly always are done at once: [`at_once`], [`acquire_at_once`].
 
 use crate::apart::Apart;
 use pin_project_lite::pin_project;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use trioxide_runtime::lowlevel::line::{Acquire, Broken};
 
 /// An operation `on` something that `quick` does, nearly always: it is polled first, and is ready with what comes out, or with `None`. Then the future that `begin` makes goes on, in the same poll.
 ///
@@ -64,5 +65,68 @@ where
         };
         self.set(Self::Slow { slow: Apart::new(begin(on)) });
         self.poll_slow(cx)
+    }
+}
+
+/// As [`at_once`], of an operation that waits for permits where `quick` has not done it: `begin` says which, and `done` makes its result of what came of that.
+///
+/// With an `async` block in the middle a wait would go through one call more in each poll.
+#[inline]
+pub(crate) fn acquire_at_once<'a, C, O>(
+    on: C,
+    quick: impl Fn(&C, &mut Context<'_>) -> Poll<Option<O>>,
+    begin: impl Fn(&C) -> Acquire<'a>,
+    done: impl Fn(&C, Result<u64, Broken>) -> O,
+) -> impl Future<Output = O> {
+    AcquireAtOnce { on, quick, begin, done, slow: None }
+}
+
+pin_project! {
+    struct AcquireAtOnce<'a, C, Q, B, D> {
+        on: C,
+        quick: Q,
+        begin: B,
+        done: D,
+        #[pin]
+        slow: Option<Apart<Acquire<'a>>>,
+    }
+}
+
+impl<'a, C, Q, B, D, O> Future for AcquireAtOnce<'a, C, Q, B, D>
+where
+    Q: Fn(&C, &mut Context<'_>) -> Poll<Option<O>>,
+    B: Fn(&C) -> Acquire<'a>,
+    D: Fn(&C, Result<u64, Broken>) -> O,
+{
+    type Output = O;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<O> {
+        let this = self.as_mut().project();
+        if this.slow.is_none()
+            && let Some(result) = ready!((this.quick)(this.on, cx))
+        {
+            return Poll::Ready(result);
+        }
+        self.poll_slow(cx)
+    }
+}
+
+impl<'a, C, Q, B, D, O> AcquireAtOnce<'a, C, Q, B, D>
+where
+    B: Fn(&C) -> Acquire<'a>,
+    D: Fn(&C, Result<u64, Broken>) -> O,
+{
+    #[inline(never)]
+    fn poll_slow(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<O> {
+        let mut this = self.project();
+        let acquired = ready!(match this.slow.as_mut().as_pin_mut() {
+            Some(slow) => slow.get().poll_again(cx),
+            None => {
+                this.slow.set(Some(Apart::new((this.begin)(this.on))));
+                this.slow.as_pin_mut().expect("just set").get().poll_first(cx)
+            }
+        });
+        Poll::Ready((this.done)(this.on, acquired))
     }
 }

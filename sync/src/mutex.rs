@@ -9,7 +9,7 @@ mod guard;
 
 pub use guard::{MappedMutexGuard, MutexGuard, OwnedMappedMutexGuard, OwnedMutexGuard};
 
-use crate::at_once::at_once;
+use crate::at_once::acquire_at_once;
 use crate::thread;
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -150,13 +150,14 @@ impl<T: ?Sized> Mutex<T> {
     /// When polled outside a run.
     #[inline]
     pub fn lock(&self) -> impl Future<Output = Result<MutexGuard<'_, T>, Broken>> {
-        at_once(
+        acquire_at_once(
             self,
             |lock, cx| {
                 let holder = lock.permits.poll_own(cx, ALL, "Mutex::lock");
                 holder.map(|holder| holder.map(|holder| Ok(lock.locked(holder))))
             },
-            async |lock| lock.acquire().await.map(|holder| lock.locked(holder)),
+            |lock| lock.acquire(),
+            |lock, holder| holder.map(|holder| lock.locked(holder)),
         )
     }
 

@@ -2,11 +2,11 @@
 //!
 //! Signals are permits, which never come back.
 
-use crate::at_once::at_once;
+use crate::at_once::acquire_at_once;
 use crate::thread;
 use std::fmt;
 use std::future::Future;
-use trioxide_runtime::lowlevel::line::{Permits, Want};
+use trioxide_runtime::lowlevel::line::{Broken, Permits, Want};
 
 /// A signal that can be given again and again: it wakes one who waits, or is kept, once, for the next who comes. After tokio's `Notify`.
 ///
@@ -108,7 +108,12 @@ impl Notify {
     /// When polled outside a run.
     #[inline]
     pub fn wait(&self) -> impl Future<Output = ()> {
-        at_once(self, |notify, cx| notify.signals.poll_take(cx, 1, "Notify::wait"), Self::acquire)
+        acquire_at_once(
+            self,
+            |notify, cx| notify.signals.poll_take(cx, 1, "Notify::wait"),
+            |notify| notify.signals.acquire(1, false),
+            |_, acquired| unbroken(acquired),
+        )
     }
 
     /// Takes the notification that is kept, if one is. Works in a run and outside.
@@ -122,7 +127,7 @@ impl Notify {
     ///
     /// In a task.
     pub fn blocking_wait(&self) {
-        thread::wait("Notify::blocking_wait", "Notify::wait", self.acquire());
+        unbroken(thread::wait("Notify::blocking_wait", "Notify::wait", self.signals.acquire(1, false)));
     }
 
     /// What goes on here at the moment.
@@ -130,11 +135,11 @@ impl Notify {
         let now = self.signals.snapshot();
         NotifyStatistics { is_notified: now.free > 0, tasks_waiting: now.waiting }
     }
+}
 
-    async fn acquire(&self) {
-        let acquired = self.signals.acquire(1, false).await;
-        debug_assert!(acquired.is_ok(), "what nobody owns is not broken by anybody");
-    }
+/// What nobody owns is not broken by anybody.
+fn unbroken<T>(acquired: Result<T, Broken>) {
+    debug_assert!(acquired.is_ok());
 }
 
 impl Default for Notify {

@@ -13,7 +13,7 @@ pub use guard::{
 };
 
 use crate::TryLockError;
-use crate::at_once::at_once;
+use crate::at_once::acquire_at_once;
 use crate::thread;
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -112,13 +112,14 @@ impl<T: ?Sized> RwLock<T> {
     /// When polled outside a run.
     #[inline]
     pub fn read(&self) -> impl Future<Output = Result<RwLockReadGuard<'_, T>, Broken>> {
-        at_once(
+        acquire_at_once(
             self,
             |lock, cx| {
                 let taken = lock.permits.poll_take(cx, 1, "RwLock::read");
                 taken.map(|taken| taken.map(|_| Ok(lock.to_read())))
             },
-            async |lock| lock.acquire(false).await.map(|_| lock.to_read()),
+            |lock| lock.acquire(false),
+            |lock, taken| taken.map(|_| lock.to_read()),
         )
     }
 
@@ -137,13 +138,14 @@ impl<T: ?Sized> RwLock<T> {
     /// When polled outside a run.
     #[inline]
     pub fn write(&self) -> impl Future<Output = Result<RwLockWriteGuard<'_, T>, Broken>> {
-        at_once(
+        acquire_at_once(
             self,
             |lock, cx| {
                 let holder = lock.permits.poll_own(cx, ALL, "RwLock::write");
                 holder.map(|holder| holder.map(|holder| Ok(lock.to_write(holder))))
             },
-            async |lock| lock.acquire(true).await.map(|holder| lock.to_write(holder)),
+            |lock| lock.acquire(true),
+            |lock, holder| holder.map(|holder| lock.to_write(holder)),
         )
     }
 

@@ -1,6 +1,6 @@
 //! So many at once: [`Semaphore`].
 
-use crate::at_once::at_once;
+use crate::at_once::acquire_at_once;
 use crate::thread;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -118,10 +118,14 @@ impl Semaphore {
     /// When polled outside a run.
     #[inline]
     pub fn acquire(&self) -> impl Future<Output = SemaphorePermit<'_>> {
-        at_once(
+        acquire_at_once(
             self,
             |semaphore, cx| semaphore.poll_at_once(cx, 1, "Semaphore::acquire"),
-            async |semaphore| semaphore.acquire_slowly(1).await,
+            |semaphore| semaphore.wait(1),
+            |semaphore, acquired| {
+                unbroken(acquired);
+                semaphore.acquired(1)
+            },
         )
     }
 
@@ -138,13 +142,17 @@ impl Semaphore {
     /// When polled outside a run, and if it wants more than [`MAX_PERMITS`](Self::MAX_PERMITS).
     #[inline]
     pub fn acquire_many(&self, permits: usize) -> impl Future<Output = SemaphorePermit<'_>> {
-        at_once(
+        acquire_at_once(
             (self, permits),
             |&(semaphore, permits), cx| {
                 possible(permits);
                 semaphore.poll_at_once(cx, permits, "Semaphore::acquire_many")
             },
-            async |(semaphore, permits)| semaphore.acquire_slowly(permits).await,
+            |&(semaphore, permits)| semaphore.wait(permits),
+            |&(semaphore, permits), acquired| {
+                unbroken(acquired);
+                semaphore.acquired(permits)
+            },
         )
     }
 
@@ -250,11 +258,6 @@ impl Semaphore {
     ) -> Poll<Option<SemaphorePermit<'_>>> {
         let taken = self.permits.poll_take(cx, permits, operation);
         taken.map(|taken| taken.map(|_| self.acquired(permits)))
-    }
-
-    async fn acquire_slowly(&self, permits: usize) -> SemaphorePermit<'_> {
-        unbroken(self.wait(permits).await);
-        self.acquired(permits)
     }
 
     #[inline]

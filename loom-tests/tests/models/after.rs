@@ -1,8 +1,9 @@
 //! What wants to know that a task has had a turn is told so, whenever it asks: `task::after` A2. Through the real tasks and workers.
 
 use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use loom::sync::atomic::AtomicUsize;
 use loom::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -10,6 +11,7 @@ use loom::thread;
 use trioxide_loom::explore;
 use trioxide_runtime::lowlevel::{AfterTurn, TaskRef};
 use trioxide_runtime::{Runtime, checkpoint, nursery};
+use trioxide_sync::Mutex;
 
 fn run<F: Future>(workers: usize, main: F) -> F::Output {
     Runtime::builder().workers(workers).build().unwrap().run(main)
@@ -35,12 +37,10 @@ impl AfterTurn for Told {
     }
 }
 
-/// As a lock does that hands itself over: arms, wakes, and does it itself if there is no turn to come.
+/// As a lock does that hands itself over: arms, and wakes.
 fn hand_over(task: &TaskRef, told: &Arc<Told>) {
     task.after_turn(Arc::clone(told) as Arc<dyn AfterTurn>, 7);
-    if !task.wake() {
-        Arc::clone(told).turn_ended(7);
-    }
+    task.wake();
 }
 
 /// A thread arms while the main task ends.
@@ -53,7 +53,7 @@ fn armed_against_the_end_of_main() {
             thread::spawn(move || hand_over(&task, &told))
         });
         armed.join().unwrap();
-        assert!(told.count() >= 1, "the end of the task has forgotten what was armed");
+        assert_eq!(told.count(), 1, "the end of the task has forgotten what was armed, or told it twice");
     });
 }
 
@@ -69,7 +69,7 @@ fn armed_against_a_turn() {
             armed
         });
         armed.join().unwrap();
-        assert!(told.count() >= 1);
+        assert_eq!(told.count(), 1);
     });
 }
 
@@ -87,7 +87,7 @@ fn two_arm_against_a_turn() {
             armed
         });
         armed.into_iter().for_each(|armed| armed.join().unwrap());
-        assert!(one.count() >= 1 && other.count() >= 1, "one was forgotten");
+        assert_eq!((one.count(), other.count()), (1, 1), "one was forgotten, or told twice");
     });
 }
 
@@ -146,6 +146,55 @@ fn armed_against_the_end_of_a_child() {
             })
             .await;
         });
-        assert!(told.count() >= 1);
+        assert_eq!(told.count(), 1);
     });
+}
+
+/// A thread gives a lock back while the main task, which waits for it, has a turn in which it polls the wait again, and drops it if it still waits: what the wait is handed is claimed, or goes back, by whomever that is found.
+#[test]
+fn a_lock_that_is_handed_over_against_a_turn_and_a_drop() {
+    explore("after: a lock that is handed over against a turn and a drop", 2, || {
+        let lock = Arc::new(Mutex::new(0));
+        let guard = Arc::clone(&lock).try_lock_owned().unwrap();
+        let waiting = Arc::clone(&lock);
+        let giving = run(1, async {
+            let mut wait = Box::pin(waiting.lock_owned());
+            assert!(poll(wait.as_mut()).await.is_pending());
+            let giving = thread::spawn(move || drop(guard));
+            checkpoint().await;
+            if let Poll::Ready(guard) = poll(wait.as_mut()).await {
+                *guard.unwrap() += 1;
+            }
+            giving
+        });
+        giving.join().unwrap();
+        assert!(lock.try_lock().is_ok(), "the lock was lost");
+        assert_eq!(lock.statistics().tasks_waiting, 0);
+    });
+}
+
+/// As above, but the wait leaves the task, which ends, and is not polled before somebody else has had the lock.
+#[test]
+fn a_lock_that_is_handed_over_against_the_end_of_the_task() {
+    explore("after: a lock that is handed over against the end of the task", 2, || {
+        let lock = Arc::new(Mutex::new(0));
+        let guard = Arc::clone(&lock).try_lock_owned().unwrap();
+        let waiting = Arc::clone(&lock);
+        let (mut wait, giving) = run(1, async {
+            let mut wait = Box::pin(waiting.lock_owned());
+            assert!(poll(wait.as_mut()).await.is_pending());
+            (wait, thread::spawn(move || drop(guard)))
+        });
+        giving.join().unwrap();
+        *lock.try_lock().expect("it was not lost with the task") += 1;
+        // Nobody is before it.
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let Poll::Ready(guard) = wait.as_mut().poll(&mut cx) else { panic!("the lock is free") };
+        assert_eq!(*guard.unwrap(), 1);
+    });
+}
+
+/// Polls it once, in the running task.
+async fn poll<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+    poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
 }

@@ -113,8 +113,8 @@ impl Task {
     fn wake_and_drop(&self) {
         match self.state.notify_and_drop() {
             LastNotify::Enqueue => self.run(),
-            LastNotify::Nothing | LastNotify::Ended => {}
-            LastNotify::Free => self.free(),
+            LastNotify::Nothing => {}
+            LastNotify::Ended => self.drop_reference(),
         }
     }
 

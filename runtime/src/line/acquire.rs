@@ -1,8 +1,7 @@
 //! The wait for permits.
 
 use super::{
-    Ask, CONDITION, HANDED, LINE, Line, LockedLine, PASSED, Permits, QUEUES, Refusal, State, Want, Who, holders, take,
-    take_new,
+    Answer, Ask, CONDITION, LINE, Line, Permits, QUEUES, QuietLine, Refusal, State, Want, Who, take, take_new,
 };
 use crate::context;
 use crate::line::Broken;
@@ -13,7 +12,7 @@ use pin_project_lite::pin_project;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 
 pin_project! {
     /// Ready when the permits are the caller's; if it owns all, with the number of the task that is their holder.
@@ -56,34 +55,67 @@ impl Future for Acquire<'_> {
     type Output = Result<u64, Broken>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.waiter.is_none() { self.poll_first(cx) } else { self.poll_again(cx) }
+    }
+}
+
+// Two calls, for who knows which of them it is: what a wait costs is to a good part what these two save and restore, and neither needs what the other does.
+impl Acquire<'_> {
+    /// Its first poll.
+    #[inline(never)]
+    pub fn poll_first(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<u64, Broken>> {
         let mut this = self.project();
         let permits = *this.permits;
         context::with_task_if_any(|task| {
-            let holder = if *this.owns { task.map_or(0, Header::holder) } else { 0 };
-            let want = Want { permits: *this.wanted, holder: this.owns.then_some(holder) };
+            let want = Want::of(*this.wanted, *this.owns, task);
             let by = By { waker: cx.waker(), task };
-            let acquired = if let Some(waiter) = this.waiter.as_mut().as_pin_mut() {
-                ready!(permits.poll_waiting(waiter, want, by))
-            } else if this.condition.is_none() && permits.fast(want).is_some() {
-                Ok(())
-            } else {
-                let line = permits.line();
-                this.waiter.set(Some(Waiter::new(&line.lot)));
-                let waiter = this.waiter.as_mut().as_pin_mut().expect("just set");
-                if let Some(condition) = this.condition.take() {
-                    permits.wait_for(condition, line, waiter, want, by);
-                    return Poll::Pending;
-                }
-                ready!(permits.begin(line, waiter, want, by))
-            };
-            if acquired.is_ok()
-                && *this.owns
-                && let Some(task) = task
-            {
-                task.hold();
+            if this.condition.is_none() && permits.fast(want).is_some() {
+                return Poll::Ready(Ok(want.acquired(task)));
             }
-            Poll::Ready(acquired.map(|()| holder))
+            let line = permits.line();
+            this.waiter.set(Some(Waiter::new(&line.lot)));
+            let waiter = this.waiter.as_pin_mut().expect("just set");
+            if let Some(condition) = this.condition.take() {
+                permits.wait_for(condition, line, waiter, want, by);
+                return Poll::Pending;
+            }
+            permits.begin(line, waiter, want, by).map_ok(|()| want.acquired(task))
         })
+    }
+
+    /// Each poll after it.
+    ///
+    /// # Panics
+    ///
+    /// If there was none, or it was ready.
+    #[inline(never)]
+    pub fn poll_again(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<u64, Broken>> {
+        let this = self.project();
+        let (permits, waiter) = (*this.permits, this.waiter.as_pin_mut().expect("polled before"));
+        context::with_task_if_any(|task| {
+            let want = Want::of(*this.wanted, *this.owns, task);
+            let by = By { waker: cx.waker(), task };
+            permits.poll_waiting(waiter, want, by).map_ok(|()| want.acquired(task))
+        })
+    }
+}
+
+impl Want {
+    /// What `task` wants, which is running, if it is one.
+    #[inline]
+    fn of(permits: usize, owns: bool, task: Option<&Header>) -> Self {
+        Self { permits, holder: owns.then(|| task.map_or(0, Header::holder)) }
+    }
+
+    /// `task` has it: the holder.
+    #[inline]
+    fn acquired(self, task: Option<&Header>) -> u64 {
+        if self.holder.is_some()
+            && let Some(task) = task
+        {
+            task.hold();
+        }
+        self.holder.unwrap_or(0)
     }
 }
 
@@ -107,9 +139,15 @@ impl By<'_> {
             None => (Who::Thread, self.waker.clone()),
         }
     }
+}
 
-    fn who(self) -> Who {
-        self.stand().0
+impl Ask {
+    /// Of one who gets in line, with the waker to wake it by.
+    #[inline]
+    fn new(want: Want, number: u64, by: By<'_>) -> (Self, Waker) {
+        let (who, waker) = by.stand();
+        let owns = want.holder.is_some();
+        (Self { permits: want.permits, number, owns, answer: Answer::Broken, who }, waker)
     }
 }
 
@@ -118,14 +156,7 @@ impl Permits {
     #[inline]
     fn begin(&self, line: &Arc<Line>, waiter: Standing<'_, '_>, want: Want, by: By<'_>) -> Poll<Result<(), Broken>> {
         let mut quiet = line.lot.lock_quietly();
-        self.busy(&mut quiet);
-        if want.holder.is_some() || quiet.owner.is_some() {
-            line.may_be_owned(&mut quiet);
-        }
-        // G1: the owner stands in the line now, which is known.
-        if let Some(owner) = quiet.owner.filter(|owner| quiet.broken.is_none() && holders::is_gone(*owner)) {
-            quiet.broken = Some(Broken { holder: after::holder_id(owner), panicked: false });
-        }
+        self.come(line, &mut quiet, want);
         match take_new(&mut quiet, want) {
             Ok(()) => {
                 self.settle(&mut quiet);
@@ -135,8 +166,7 @@ impl Permits {
             Err(Refusal::WouldBlock) => {
                 let number = quiet.next_number;
                 quiet.next_number += 1;
-                let (who, waker) = by.stand();
-                let ask = Ask { permits: want.permits, number, who, ..Ask::default() };
+                let (ask, waker) = Ask::new(want, number, by);
                 waiter.enter_quietly(&mut quiet, LINE, ask, waker);
                 drop(quiet);
                 context::note_held(line);
@@ -145,13 +175,24 @@ impl Permits {
         }
     }
 
+    /// Somebody comes to the line, which is locked, to take what is wanted or to stand in it.
+    #[inline]
+    fn come(&self, line: &Arc<Line>, quiet: &mut QuietLine<'_>, want: Want) {
+        self.busy(quiet);
+        if want.holder.is_some() || quiet.owner.is_some() {
+            line.may_be_owned(quiet);
+        }
+        if let Some(owner) = line.gone_owner(quiet) {
+            quiet.broken = Some(Broken { holder: after::holder_id(owner), panicked: false });
+        }
+    }
+
     /// Gives back all, and waits for the condition, in one.
     fn wait_for(&self, condition: u64, line: &Arc<Line>, waiter: Standing<'_, '_>, want: Want, by: By<'_>) {
         let mut quiet = line.lot.lock_quietly();
         self.busy(&mut quiet);
         line.may_be_owned(&mut quiet);
-        let (who, waker) = by.stand();
-        let ask = Ask { permits: want.permits, who, condition, ..Ask::default() };
+        let (ask, waker) = Ask::new(want, condition, by);
         waiter.enter_quietly(&mut quiet, CONDITION, ask, waker);
         (quiet.free, quiet.owner) = (want.permits, None);
         self.serve_and_settle(line, quiet);
@@ -165,7 +206,7 @@ impl Permits {
         while notified < count {
             let number = locked.next_number;
             let moved = locked.relocate(CONDITION, LINE, |ask| {
-                let picked = ask.condition == condition;
+                let picked = ask.number == condition;
                 if picked {
                     ask.number = number;
                 }
@@ -184,105 +225,140 @@ impl Permits {
     pub fn waiting_for(&self, condition: u64) -> usize {
         let Some(line) = self.line.get() else { return 0 };
         let mut count = 0;
-        line.lot.lock_quietly().each(CONDITION, |ask| count += usize::from(ask.condition == condition));
+        line.lot.lock_quietly().each(CONDITION, |ask| count += usize::from(ask.number == condition));
         count
     }
 
     /// Polled again while it waits: claims what it was handed, or takes its old place if it was passed over.
+    #[inline]
     fn poll_waiting(&self, mut waiter: Standing<'_, '_>, want: Want, by: By<'_>) -> Poll<Result<(), Broken>> {
         let line: &Arc<Line> = self.line();
-        if let Some(ask) = waiter.as_mut().take_notified() {
-            return told(line, &ask);
-        }
-        let mut quiet = line.lot.lock_quietly();
-        if let Some(Ask { number, .. }) = waiter.as_mut().claim(&mut quiet, HANDED) {
-            quiet.owner = want.holder.or(quiet.owner);
-            self.settle(&mut quiet);
-            drop(quiet);
-            if let Some(task) = by.task {
-                task.claimed(line, number);
-            }
+        let goes_on = |ask: &Ask| match ask.answer {
+            Answer::Handed => line.claims(by.task, ask.permits),
+            Answer::LetIn => true,
+            Answer::Given | Answer::Broken => false,
+        };
+        if waiter.as_mut().settle_notified(goes_on) {
             return Poll::Ready(Ok(()));
         }
-        self.poll_unclaimed(line, waiter, want, by, quiet.into_locked())
+        self.poll_unclaimed(line, waiter, want, by)
     }
 
     #[cold]
+    #[inline(never)]
     fn poll_unclaimed(
         &self,
-        line: &Line,
+        line: &Arc<Line>,
         mut waiter: Standing<'_, '_>,
         want: Want,
         by: By<'_>,
-        mut locked: LockedLine<'_>,
     ) -> Poll<Result<(), Broken>> {
-        match waiter.queue(&locked) {
-            Some(PASSED) => {
-                // Its task was taken when it was handed what it did not claim.
-                let mut who = by.who();
-                let number = waiter.as_mut().renew(&mut locked, by.waker, |ask| {
-                    ask.over = false;
-                    std::mem::swap(&mut ask.who, &mut who);
-                    ask.number
-                });
-                let number = number.expect("it waits, and the lock is held");
-                let is_first = locked.front(LINE).is_none_or(|first| first.number > number);
-                let is_let_in = number < locked.let_in_below;
-                let outcome = if is_let_in || (is_first && take(locked.as_quiet(), want)) {
-                    who = waiter.withdraw_from(&mut locked).expect("it waits").who;
-                    self.settle(locked.as_quiet());
-                    Poll::Ready(Ok(()))
-                } else {
-                    waiter.move_before(&mut locked, LINE, |ask| ask.number > number);
-                    Poll::Pending
-                };
-                drop(locked);
-                drop(who); // Not under the lock: with it may go a task.
-                outcome
+        if let Some(ask) = waiter.as_mut().take_notified() {
+            return self.poll_told(line, waiter, &ask, want, by);
+        }
+        let mut locked = line.lot.lock();
+        // It may have moved to another task.
+        let replaced =
+            waiter.as_mut().renew(&mut locked, by.waker, |ask| std::mem::replace(&mut ask.who, by.stand().0));
+        drop(locked);
+        if replaced.is_some() {
+            return Poll::Pending;
+        }
+        let ask = waiter.as_mut().take_notified().expect("not polled again after it was ready");
+        if ask.answer == Answer::Handed && line.claims(by.task, ask.permits) {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_told(line, waiter, &ask, want, by)
+    }
+
+    /// It was told something else than that it was handed what it finds in a note.
+    fn poll_told(
+        &self,
+        line: &Arc<Line>,
+        waiter: Standing<'_, '_>,
+        ask: &Ask,
+        want: Want,
+        by: By<'_>,
+    ) -> Poll<Result<(), Broken>> {
+        match ask.answer {
+            Answer::LetIn => Poll::Ready(Ok(())),
+            Answer::Handed => self.poll_passed_over(line, waiter, ask.number, want, by),
+            Answer::Given => {
+                // A task may go on with what a thread has begun.
+                if let Some(holder) = want.holder.filter(|holder| *holder != 0) {
+                    self.change_owner(0, holder);
+                }
+                Poll::Ready(Ok(()))
             }
-            Some(_) => {
-                let replaced = waiter.renew(&mut locked, by.waker, |ask| {
-                    // It may have moved to another task.
-                    std::mem::replace(&mut ask.who, by.who())
-                });
-                drop(locked);
-                drop(replaced);
-                Poll::Pending
-            }
-            None => {
-                drop(locked);
-                told(line, &waiter.take_notified().expect("it waits no more"))
+            Answer::Broken => {
+                // That may have been repaired since, but it has been.
+                let broken = line.lot.lock_quietly().broken;
+                Poll::Ready(Err(broken.unwrap_or(Broken { holder: None, panicked: true })))
             }
         }
+    }
+
+    /// Back to its old place, or it takes what there is if that is the first, or it has been let in meanwhile.
+    fn poll_passed_over(
+        &self,
+        line: &Arc<Line>,
+        waiter: Standing<'_, '_>,
+        number: u64,
+        want: Want,
+        by: By<'_>,
+    ) -> Poll<Result<(), Broken>> {
+        let mut quiet = line.lot.lock_quietly();
+        quiet.passed_over.remove(want.permits);
+        self.come(line, &mut quiet, want);
+        if let Some(broken) = quiet.broken {
+            return Poll::Ready(Err(broken));
+        }
+        let is_first = quiet.front(LINE).is_none_or(|first| first.number > number);
+        if number < quiet.let_in_below || (is_first && take(&mut quiet, want)) {
+            self.settle(&mut quiet);
+            return Poll::Ready(Ok(()));
+        }
+        let (ask, waker) = Ask::new(want, number, by);
+        waiter.enter_before(&mut quiet, LINE, ask, waker, |other| other.number > number);
+        Poll::Pending
     }
 
     /// The wait is given up: what it was handed goes on.
     #[cold]
     fn leave(&self, mut waiter: Standing<'_, '_>) {
         let line = self.line();
-        let mut quiet = line.lot.lock_quietly();
-        if let Some(Ask { permits, .. }) = waiter.as_mut().claim(&mut quiet, HANDED) {
-            quiet.put_back(permits);
-            return self.serve_and_settle(line, quiet);
+        if let Some(ask) = waiter.as_mut().take_notified() {
+            return self.leave_told(line, &ask);
         }
-        let Some(gone) = waiter.as_mut().take_out(&mut quiet) else {
-            // It was told that the lock is broken.
-            drop(quiet);
-            let _told = waiter.leave();
-            return;
-        };
-        self.serve_and_settle(line, quiet);
-        drop(gone); // Not under the lock: with it may go a task.
+        let mut quiet = line.lot.lock_quietly();
+        match waiter.as_mut().take_out(&mut quiet) {
+            Some(gone) => {
+                self.serve_and_settle(line, quiet);
+                drop(gone); // Not under the lock: with it may go a task.
+            }
+            None => {
+                drop(quiet);
+                let told = waiter.take_notified();
+                self.leave_told(line, &told.expect("it waits no more"));
+            }
+        }
     }
-}
 
-/// It was notified: let in, or told that the line is broken.
-#[inline]
-fn told(line: &Line, ask: &Ask) -> Poll<Result<(), Broken>> {
-    if ask.is_let_in {
-        return Poll::Ready(Ok(()));
+    fn leave_told(&self, line: &Arc<Line>, ask: &Ask) {
+        let claims = match ask.answer {
+            Answer::LetIn | Answer::Broken => return,
+            Answer::Given => false,
+            Answer::Handed => context::with_task_if_any(|task| line.claims(task, ask.permits)),
+        };
+        let mut quiet = line.lot.lock_quietly();
+        if ask.answer == Answer::Handed && !claims {
+            // It comes back when the turn has ended, or has.
+            quiet.passed_over.remove(ask.permits);
+            return;
+        }
+        self.busy(&mut quiet);
+        quiet.put_back(ask.permits);
+        quiet.owner = None;
+        self.serve_and_settle(line, quiet);
     }
-    // That may have been repaired since, but it has been.
-    let broken = line.lot.lock_quietly().broken;
-    Poll::Ready(Err(broken.unwrap_or(Broken { holder: None, panicked: true })))
 }

@@ -1,6 +1,6 @@
 //! Permits that never come back, and so are signals: who is let in by one has nothing to give back.
 
-use super::{BUSY, LINE, Line, PASSED, Permits, QuietLine, SHIFT};
+use super::{Answer, BUSY, LINE, Line, Permits, QuietLine, SHIFT};
 use crate::primitives::atomic::Ordering;
 use std::task::Waker;
 
@@ -10,7 +10,7 @@ const LET_IN_PER_LOCK: usize = if cfg!(loom) { 2 } else { 16 };
 impl Permits {
     /// There are `permits` more, which is more than will ever be wanted, and so for good: all who wait are let in at once, and each who comes.
     ///
-    /// It is no hand-over: what one who is let in does not claim is missed by nobody, so no turn is waited for.
+    /// It is no hand-over: what one who is let in does not claim is missed by nobody, so no turn is waited for. Who was passed over has had its wake, and goes on when it is polled.
     pub fn open(&self, permits: usize) {
         let mut word = self.word.load(Ordering::Relaxed);
         while word & BUSY == 0 {
@@ -32,7 +32,7 @@ impl Permits {
         self.busy(&mut quiet);
         quiet.put_back(permits);
         quiet.let_in_below = u64::MAX;
-        self.let_in(line, quiet, u64::MAX, true);
+        self.let_in(line, quiet, u64::MAX);
     }
 
     /// As [`give`](Self::give), but there are no more than `most` free permits after it: what would be too many is nobody's. For permits that do not come back, and always with the same `most`.
@@ -61,23 +61,22 @@ impl Permits {
         let below = quiet.next_number;
         quiet.let_in_below = below;
         // All of them have smaller numbers. One who looks by itself while the lock is free is let in as well.
-        let let_in = quiet.waiting(LINE) + quiet.waiting(PASSED);
-        self.let_in(line, quiet, below, false);
+        let let_in = quiet.waiting(LINE) + quiet.passed_over.waiting(quiet.free);
+        self.let_in(line, quiet, below);
         let_in
     }
 
-    /// Lets in who stands in line with a number below that, and wakes who was passed over, if that is wanted. Some under each locking of `line`, without which their wakers are called.
-    fn let_in<'a>(&self, line: &'a Line, mut quiet: QuietLine<'a>, below: u64, with_passed: bool) {
+    /// Lets in who stands in line with a number below that. Some under each locking of `line`, without which their wakers are called.
+    fn let_in<'a>(&self, line: &'a Line, mut quiet: QuietLine<'a>, below: u64) {
         loop {
             let mut wakers = [const { None::<Waker> }; LET_IN_PER_LOCK];
             let mut is_done = false;
             for slot in &mut wakers {
-                let queue = if quiet.front(LINE).is_some_and(|ask| ask.number < below) { LINE } else { PASSED };
-                is_done = queue == PASSED && (!with_passed || quiet.waiting(PASSED) == 0);
+                is_done = quiet.front(LINE).is_none_or(|ask| ask.number >= below);
                 if is_done {
                     break;
                 }
-                *slot = quiet.take_first(queue, |ask| ask.is_let_in = true).and_then(|((), waker)| waker);
+                *slot = quiet.take_first(LINE, |ask| ask.answer = Answer::LetIn).and_then(|((), waker)| waker);
             }
             if is_done {
                 self.settle(&mut quiet);

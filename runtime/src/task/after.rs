@@ -1,23 +1,25 @@
 //! What wants to know that a task has had a turn: a hand-over that the task has not taken by then goes to somebody else.
 //!
 //! ```text
-//!  after_turn ─▶ armed ── the next turn begins ─▶ due ─┬─ it ends, or the task does ─▶ `turn_ended`, once
-//!                                                      └─ `claimed` in this turn ─▶ nobody is told
+//!  after_turn ─▶ armed ── the next turn begins ─▶ due ── it ends, or the task does ─▶ `turn_ended`
+//!                  └───────────────────────────────┴──── claimed ─▶ nobody is told
 //! ```
 //!
+//! What is armed is a *note*, and the note is the hand-over: who claims takes it out, in the task that it was handed to, and nobody else can have it. So it ends once, one way or the other.
+//!
 //! A *turn* is a poll of the whole task. One that was under way when something was armed does not count: it may have passed the place already. Nor does the first, if the task is due again at once after it:
-//! a combinator that had itself woken to go on (`FuturesUnordered` does, when another thread is just telling it who is woken) has not come by yet.
+//! a combinator that had itself woken to go on (`FuturesUnordered` does, when another thread is just telling it who is woken) has not come by yet. Nor one that begins before a combinator has been told which of its parts to poll.
 //!
 //! Invariants:
 //! - **A1** `notes` is null, or a box that stays until the task is freed. A task that was never handed anything has none, and pays one load per poll.
 //! - **A2** Who arms has a reference to the task, and wakes it after that, by a read-modify-write of its state word. The end of a task that is not alone is one, too, and looks afterwards at what is armed; unless it finds that nobody has woken
-//!   the task since its last turn began, which took what was armed before. So either the end finds what was armed, or the wake finds the task complete and says so: nothing is forgotten. A task that is alone at its end looks, too:
+//!   the task since its last turn began, which took what was armed before. So either the end finds what was armed, or the wake finds the task complete, and tells: nothing is forgotten. A task that is alone at its end looks, too:
 //!   nobody can arm any more (`state` rule 5).
 //! - **A3** The lock is a leaf: nothing is called, nor dropped, under it.
 //! - **A4** What is due is touched by the holder of `RUNNING` only, in steps that call nothing.
 //! - **A5** There is a place for one that needs no lock, and nearly always is enough; who finds it taken goes to the others, under the lock. The place is Empty, Filling or Full. Who has made it Filling from Empty has what is in it, alone, and makes
-//!   it Full; of what is Full the holder of `RUNNING` has what is in it, and alone makes it Empty. So each step has one who may take it, and what is in the place passes from one to the other by a release and an acquire.
-//!   A turn that begins while it is Filling does not see it, and need not: the wake is yet to come (A2).
+//!   it Full. Of what is Full the holder of `RUNNING` has what is in it, and alone makes it Empty. When the task has ended, and there is no such holder any more, several may want to take out what is left: who makes it Filling from Full has it, and makes it Empty.
+//!   So each step has one who may take it, and what is in the place passes from one to the other by a release and an acquire. A turn that begins while it is being filled does not see it, and need not: the wake is yet to come (A2).
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;
@@ -27,7 +29,7 @@ use std::sync::atomic::AtomicU16;
 use std::task::Waker;
 
 use super::marks::HOLDS_MANY;
-use super::{Header, TaskId, waker};
+use super::{Header, TaskId, cell, waker};
 use crate::primitives::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::primitives::atomic::{AtomicBool, AtomicPtr, AtomicU8};
 use crate::primitives::{Mutex, UnsafeCell};
@@ -35,9 +37,10 @@ use crate::{contain, context, line};
 
 /// What is told that a turn of a task has ended.
 pub trait AfterTurn: Send + Sync {
-    /// The first turn that began after [`TaskRef::after_turn`] has ended, or the task has; or the second, if the task was due again at once after the first. `number` is what was given there. It may be called twice.
+    /// The first turn that began after [`TaskRef::after_turn`] has ended, or the task has; or the second, if the task was due again at once after the first. `number` is what was given there. Called once for each
+    /// `after_turn` that is not claimed.
     ///
-    /// On the worker of the task, outside of its future; a panic is contained. It may take locks and wake tasks, and does not block.
+    /// On the worker of the task, outside of its future, or in the [`TaskRef::wake`] of a task that has ended; a panic is contained. It may take locks and wake tasks, and does not block.
     fn turn_ended(self: Arc<Self>, number: u64);
 }
 
@@ -80,30 +83,87 @@ impl TaskRef {
         self.header().extras.after_or_make().arm(what, number);
     }
 
-    /// In the poll of a task that was handed something: it has claimed it. What [`after_turn`](Self::after_turn) was called with for that, `what` and `number`, need not be told any more. (It may be told all
-    /// the same, as when another task was handed it.)
+    /// In the poll of a task that was handed something: it claims it, if it was handed that, and its turn is not over. What [`after_turn`](Self::after_turn) was called with for that, `what` and `number`, is not told any more: of several
+    /// that are alike, one.
     pub fn claimed<T>(what: &Arc<T>, number: u64) {
-        context::with_current_task(|header| header.claimed(what, number));
+        context::with_current_task(|header| header.claims(what, number));
     }
 
-    /// Wakes the task. False if it has ended: then there is no turn to come, and the caller does what was to be done after it.
-    #[must_use]
+    /// Wakes the task. False if it has ended: then there is no turn to come, and what is armed has been told, or is being told.
     pub fn wake(&self) -> bool {
+        let header = self.header();
         // Not by the waker: one of the running task itself would leave the word as it is. After the wake in the order of that word (A2).
-        self.header().wake();
-        !self.header().state.is_complete()
+        header.wake();
+        let has_ended = header.state.is_complete();
+        if has_ended {
+            header.tell_end();
+        }
+        !has_ended
     }
 
-    /// Both [`after_turn`](Self::after_turn) and [`wake`](Self::wake), and gives up the reference with the wake.
-    #[must_use]
-    pub(crate) fn wake_for_turn(self, what: Arc<dyn AfterTurn>, number: u64) -> bool {
-        self.header().extras.after_or_make().arm(what, number);
+    /// As [`wake`](Self::wake), and gives up the reference.
+    #[inline]
+    pub(crate) fn wake_and_drop(self) {
         let task = NonNull::from(self.header());
         std::mem::forget(self);
-        // SAFETY: the reference was ours. Its notice changes the word whoever is running, and says of that very word whether the task has ended (A2).
-        unsafe { waker::wake_and_drop(task) }
+        // SAFETY: the reference was ours. Its notice changes the word whoever is running, and says of that very word whether the task has ended (A2); then the reference still is ours.
+        unsafe {
+            if !waker::wake_and_drop(task) {
+                Self::tell_end_and_drop(task);
+            }
+        }
     }
 
+    /// # Safety
+    ///
+    /// The task has ended, and the caller owns a reference to it.
+    #[cold]
+    unsafe fn tell_end_and_drop(task: NonNull<Header>) {
+        // SAFETY: the caller's.
+        unsafe {
+            task.as_ref().tell_end();
+            cell::drop_reference(task);
+        }
+    }
+
+    /// Arms, for one who is woken by the waker of the task itself. The caller calls [`wake_and_drop`](Self::wake_and_drop) after that.
+    #[inline]
+    pub(crate) fn arm<T: AfterTurn + 'static>(&self, what: &Arc<T>, number: u64) {
+        self.header().extras.after_or_make().arm(Arc::clone(what) as Arc<dyn AfterTurn>, number);
+    }
+
+    /// Arms, for a part of the task that is yet to be woken with a waker of its own: turns that begin before [`count_turns`](Self::count_turns) do not count. It can be claimed at once.
+    #[cold]
+    pub(crate) fn arm_uncounted<T: AfterTurn + 'static>(&self, what: &Arc<T>, number: u64) {
+        let notes = self.header().extras.after_or_make().notes_or_make();
+        notes.more.lock().push(Armed { counts: false, ..Armed::new(Arc::clone(what) as Arc<dyn AfterTurn>, number) });
+    }
+
+    /// What was armed so, and has not been claimed meanwhile, is due with the next turn. The caller wakes the task after that.
+    #[cold]
+    pub(crate) fn count_turns<T: AfterTurn + 'static>(&self, what: &Arc<T>, number: u64) {
+        let Some(notes) = self.header().extras.after().and_then(After::notes) else { return };
+        let mut more = notes.more.lock();
+        if let Some(armed) = more.iter_mut().find(|armed| !armed.counts && armed.is(Arc::as_ptr(what).cast(), number)) {
+            armed.counts = true;
+            // Release: as in `arm_more`.
+            notes.any_more.store(true, Release);
+        }
+    }
+
+    /// Whether the task has ended, so that no turn is to come.
+    #[inline]
+    pub(crate) fn has_ended(&self) -> bool {
+        self.header().state.is_complete()
+    }
+
+    /// Its number as a holder.
+    #[inline]
+    pub(crate) fn holder(&self) -> u64 {
+        self.header().holder()
+    }
+
+    #[inline]
     fn header(&self) -> &Header {
         // SAFETY: a waker of `task::waker` points to the header, and keeps it alive.
         unsafe { &*self.0.data().cast::<Header>() }
@@ -121,7 +181,7 @@ pub(crate) struct Notes {
     place: AtomicU8,
     first: UnsafeCell<MaybeUninit<Armed>>,
     more: Mutex<Vec<Armed>>,
-    /// Whether there are more; changed under the lock.
+    /// Whether among them is one that counts; changed under the lock.
     any_more: AtomicBool,
     /// Of `more`, what was armed before the turn that is under way began (A4). Nearly always empty: there are several only where a task waits for several things at once.
     more_due: UnsafeCell<Vec<Armed>>,
@@ -138,6 +198,8 @@ unsafe impl Sync for Notes {}
 struct Armed {
     what: Arc<dyn AfterTurn>,
     number: u64,
+    /// Of those in `more`: the turns that begin now count.
+    counts: bool,
     /// It was armed before the turn that is under way began (A4).
     due: bool,
     /// A turn did not count, as the task was due again.
@@ -147,9 +209,10 @@ struct Armed {
 impl Armed {
     #[inline]
     fn new(what: Arc<dyn AfterTurn>, number: u64) -> Self {
-        Self { what, number, due: false, spared: false }
+        Self { what, number, counts: true, due: false, spared: false }
     }
 
+    #[inline]
     fn is(&self, what: *const (), number: u64) -> bool {
         self.number == number && ptr::eq(Arc::as_ptr(&self.what).cast(), what)
     }
@@ -197,8 +260,13 @@ impl After {
     }
 
     #[inline]
+    fn notes_or_make(&self) -> &Notes {
+        self.notes().unwrap_or_else(|| self.make())
+    }
+
+    #[inline]
     fn arm(&self, what: Arc<dyn AfterTurn>, number: u64) {
-        self.notes().unwrap_or_else(|| self.make()).arm(what, number);
+        self.notes_or_make().arm(what, number);
     }
 
     #[cold]
@@ -231,7 +299,7 @@ impl Notes {
 
     #[inline]
     fn arm(&self, what: Arc<dyn AfterTurn>, number: u64) {
-        // Acquire pairs with the release in `empty`: what was there has been taken out.
+        // Acquire pairs with the release in `empty` and `take_left`: what was there has been taken out.
         if self.place.compare_exchange(EMPTY, FILLING, Acquire, Relaxed).is_err() {
             return self.arm_more(Armed::new(what, number));
         }
@@ -266,10 +334,8 @@ impl Notes {
     fn make_more_due(&self) {
         let mut locked = self.more.lock();
         self.any_more.store(false, Relaxed);
-        let more = std::mem::take(&mut *locked);
-        drop(locked);
         // What is there was spared.
-        self.with_more_due(|due| due.extend(more));
+        self.with_more_due(|due| due.extend(locked.extract_if(.., |armed| armed.counts)));
     }
 
     /// The turn ends, and with it perhaps the task: what is to be told then. The task may be `due_again`, as it was woken meanwhile.
@@ -291,22 +357,34 @@ impl Notes {
         over
     }
 
-    /// What was armed so is not told any more.
+    /// Takes out one that was armed so, due or not; whether there was one.
     #[inline]
-    fn strike(&self, what: *const (), number: u64) {
+    fn strike(&self, what: *const (), number: u64) -> bool {
         if self.is_full() && self.with_first(|first| first.is(what, number)) {
-            return drop(self.empty().what);
+            drop(self.empty().what);
+            return true;
         }
-        self.strike_more(what, number);
+        self.strike_more(what, number)
     }
 
     #[cold]
-    fn strike_more(&self, what: *const (), number: u64) {
-        let struck = self.with_more_due(|due| {
-            let place = due.iter().position(|armed| armed.is(what, number))?;
-            Some(due.remove(place))
-        });
-        drop(struck);
+    fn strike_more(&self, what: *const (), number: u64) -> bool {
+        let strike = |from: &mut Vec<Armed>| {
+            let place = from.iter().position(|armed| armed.is(what, number))?;
+            Some(from.remove(place))
+        };
+        // A3: what is taken out is not dropped under the lock.
+        let struck = self.with_more_due(strike).or_else(|| strike(&mut self.more.lock()));
+        struck.is_some()
+    }
+
+    /// Takes out all that is left in a task that has ended; several may do so at once. Nothing is due: the last turn has taken that.
+    fn take_left(&self) -> impl Iterator<Item = Armed> {
+        // Acquire, as in `is_full`. Then it is ours (A5).
+        let is_ours = self.place.compare_exchange(FULL, FILLING, Acquire, Relaxed).is_ok();
+        let first = is_ours.then(|| self.empty());
+        let more = std::mem::take(&mut *self.more.lock());
+        first.into_iter().chain(more)
     }
 
     /// Whether `first` is ours.
@@ -329,11 +407,11 @@ impl Notes {
         })
     }
 
-    /// Takes out what is in the place, which is full.
+    /// Takes out what is in the place, which is full, or was until it became ours.
     #[inline]
     fn empty(&self) -> Armed {
         let armed = self.first.with_mut(|first| {
-            // SAFETY: as in `with_first`; it is Empty from now on.
+            // SAFETY: there is something, and it is ours (A5); the place is Empty from now on.
             unsafe { (*first).assume_init_read() }
         });
         self.place.store(EMPTY, Release);
@@ -432,22 +510,19 @@ impl Header {
         }
     }
 
-    /// The task has completed: there is no turn to come, so what is armed is told of. The caller held `RUNNING`, and nobody does after it.
+    /// The task has completed: there is no turn to come, so what is armed is told of. Nobody holds `RUNNING` any more.
     #[inline]
     pub(super) fn tell_end(&self) {
         if let Some(notes) = self.extras.after().and_then(After::notes) {
-            notes.turn_begins();
-            notes.turn_ends(|| false).tell();
+            notes.take_left().for_each(Armed::tell);
         }
     }
 
     /// As [`TaskRef::claimed`], of the running task.
     #[inline]
-    pub(crate) fn claimed<T>(&self, what: &Arc<T>, number: u64) {
+    pub(crate) fn claims<T>(&self, what: &Arc<T>, number: u64) -> bool {
         let what = Arc::as_ptr(what).cast::<()>();
-        if let Some(notes) = self.extras.after().and_then(After::notes) {
-            notes.strike(what, number);
-        }
+        self.extras.after().and_then(After::notes).is_some_and(|notes| notes.strike(what, number))
     }
 
     /// The future has ended: tells if it has left locks behind.

@@ -227,7 +227,7 @@ pub(crate) unsafe fn drop_reference(task: NonNull<Header>) {
 /// # Safety
 ///
 /// That reference was the caller's.
-pub(super) unsafe fn free_last(task: NonNull<Header>) {
+unsafe fn free_last(task: NonNull<Header>) {
     // SAFETY: passed on.
     unsafe { (task.as_ref().vtable.free)(task) }
 }

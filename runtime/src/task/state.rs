@@ -70,10 +70,8 @@ pub enum LastNotify {
     Enqueue,
     /// Nothing: the task is not to be touched again.
     Nothing,
-    /// As `Nothing`: the task has ended.
+    /// The task has ended, and the reference is still the caller's.
     Ended,
-    /// The task has ended, and this was the last reference: the caller frees the task.
-    Free,
 }
 
 /// What the end of a poll leaves to the worker.
@@ -179,22 +177,21 @@ impl State {
         if before & (NOTIFIED | RUNNING | COMPLETE) == 0 { Notify::Enqueue } else { Notify::Nothing }
     }
 
-    /// Asks for a poll, and gives up the reference with which it does.
+    /// Asks for a poll, and gives up the reference with which it does, if the task has not ended.
     #[inline]
     pub fn notify_and_drop(&self) -> LastNotify {
-        // Acquire, as in `drop_reference`.
+        // Acquire pairs with `complete`, for `Ended`.
         let mut state = self.0.load(Acquire);
-        // A task that is not complete has a reference of its own.
-        while state >= 2 * REFERENCE {
+        // A task that is not complete has a reference of its own, so the caller's is not the last.
+        while state & COMPLETE == 0 {
             // Acquire and release, as in `notify` and `drop_reference`.
             match self.0.compare_exchange_weak(state, (state | NOTIFIED) - REFERENCE, AcqRel, Acquire) {
-                Ok(_) if state & (NOTIFIED | RUNNING | COMPLETE) == 0 => return LastNotify::Enqueue,
-                Ok(_) if state & COMPLETE != 0 => return LastNotify::Ended,
+                Ok(_) if state & (NOTIFIED | RUNNING) == 0 => return LastNotify::Enqueue,
                 Ok(_) => return LastNotify::Nothing,
                 Err(now) => state = now,
             }
         }
-        LastNotify::Free
+        LastNotify::Ended
     }
 
     /// Whether a poll is owed after the present one.
@@ -384,7 +381,9 @@ mod tests {
         state.start_running(false);
         assert_eq!(state.complete(), Completed { has_handle: false, has_waker: false });
         assert_eq!(state.notify_and_drop(), LastNotify::Ended);
-        assert_eq!(state.notify_and_drop(), LastNotify::Free);
+        assert!(!state.drop_reference());
+        assert_eq!(state.notify_and_drop(), LastNotify::Ended);
+        assert!(state.drop_reference());
     }
 
     #[test]

@@ -154,11 +154,16 @@ unsafe fn clone(data: *const ()) -> RawWaker {
 }
 
 unsafe fn wake(data: *const ()) {
-    // SAFETY: the waker's own reference is given up with the notice, once.
-    unsafe { wake_and_drop(NonNull::new_unchecked(data.cast::<Header>().cast_mut())) };
+    // SAFETY: the waker's own reference is given up with the notice, once, or after it.
+    unsafe {
+        let task = NonNull::new_unchecked(data.cast::<Header>().cast_mut());
+        if !wake_and_drop(task) {
+            cell::drop_reference(task);
+        }
+    }
 }
 
-/// Wakes a task, and gives up a reference to it; false if it has ended.
+/// Wakes a task, and gives up a reference to it; false if it has ended: then the reference still is the caller's.
 ///
 /// # Safety
 ///
@@ -171,10 +176,6 @@ pub(super) unsafe fn wake_and_drop(task: NonNull<Header>) -> bool {
             LastNotify::Enqueue => scheduler::enqueue(task, How::Wake),
             LastNotify::Nothing => {}
             LastNotify::Ended => return false,
-            LastNotify::Free => {
-                cell::free_last(task);
-                return false;
-            }
         }
     }
     true

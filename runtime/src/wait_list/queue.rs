@@ -78,6 +78,34 @@ impl<P> Node<P> {
         self.state.store(OUTSIDE, Ordering::Relaxed);
         taken
     }
+
+    /// Gives `f` the payload.
+    ///
+    /// # Safety
+    ///
+    /// As for `take`.
+    #[inline]
+    pub(super) unsafe fn with_payload<R>(&self, f: impl FnOnce(&P) -> R) -> R {
+        self.fields.with_mut(|fields| {
+            // SAFETY: they are there (W6), and nobody else touches them.
+            f(unsafe { &(*fields).assume_init_ref().payload })
+        })
+    }
+
+    /// Drops the fields where they lie, and makes the state Outside.
+    ///
+    /// # Safety
+    ///
+    /// As for `take`.
+    #[inline]
+    pub(super) unsafe fn end(&self) {
+        // First: they are not there any more, whatever dropping them does.
+        self.state.store(OUTSIDE, Ordering::Relaxed);
+        self.fields.with_mut(|fields| {
+            // SAFETY: they were there (W6), and are nobody else's.
+            unsafe { (*fields).assume_init_drop() }
+        });
+    }
 }
 
 /// A doubly linked list of waiting nodes. It does not own them (W2).
@@ -100,10 +128,10 @@ impl<P> Queue<P> {
         self.head.is_none()
     }
 
-    /// Gives the payload of the front node to `hand`, takes the node out, and marks it as notified. The
-    /// waker is the caller's to call, without the lock.
+    /// Gives the payload of the front node and its waker to `hand`, takes the node out, and marks it as notified. The
+    /// waker is called, and dropped, without the lock.
     #[inline]
-    pub(super) fn notify_front<R>(&mut self, hand: impl FnOnce(&mut P) -> R) -> Option<(R, Option<Waker>)> {
+    pub(super) fn notify_front<R>(&mut self, hand: impl FnOnce(&mut P, Option<Waker>) -> R) -> Option<R> {
         let front = self.head?;
         // SAFETY: it is in the queue, so it is live (W2), and remains so at least until Notified is
         // stored: its owner has to take the lock, which is held, to take it out (W3).
@@ -111,7 +139,8 @@ impl<P> Queue<P> {
         let notified = node.fields.with_mut(|fields| {
             // SAFETY: the state is Waiting and the lock is held (W3, W6).
             let fields = unsafe { (*fields).assume_init_mut() };
-            (hand(&mut fields.payload), fields.waker.take())
+            let waker = fields.waker.take();
+            hand(&mut fields.payload, waker)
         });
         // SAFETY: the head is in this queue.
         unsafe { self.remove(front) };

@@ -191,27 +191,33 @@ fn refuses_to_enter_twice() {
     waiter.as_mut().enter(&mut f.lot.lock(), 1, 0, waker);
 }
 
-/// A waiter that is offered something waits on, in another queue, without its waker; it finds out, and may go back to its place.
+/// A waiter that has been notified may enter again at the place that it had: before those with a higher number.
 #[test]
-fn an_offer_moves_the_first_and_can_be_taken_back() {
+fn who_enters_again_may_have_its_old_place() {
     let f = Fixture::new();
     let mut waiters: Vec<_> = (0..3).map(|_| Box::pin(Waiter::new(&f.lot))).collect();
     for (number, waiter) in waiters.iter_mut().enumerate() {
         f.enter(waiter.as_mut(), 0, number as u32);
     }
     assert_eq!(f.lot.lock().front(0).copied(), Some(0));
-    let offered = f.lot.lock_quietly().offer(0, 1, |payload| *payload);
-    let (number, waker) = offered.unwrap();
-    assert_eq!((number, f.waiting(), f.woken()), (0, [2, 1], 0));
+    let handed = f.lot.lock_quietly().hand_first(0, |payload, waker| (*payload, waker));
+    let (number, waker) = handed.unwrap();
+    assert_eq!((number, f.waiting(), f.woken()), (0, [2, 0], 0));
     waker.unwrap().wake();
-    assert_eq!((f.woken(), waiters[0].queue(&f.lot.lock())), (1, Some(1)));
-    // Back before those with a higher number.
-    waiters[0].as_mut().move_before(&mut f.lot.lock(), 0, |payload| *payload > 0);
-    assert_eq!(f.waiting(), [3, 0]);
+    assert_eq!((f.woken(), waiters[0].as_mut().take_notified()), (1, Some(0)));
+    for waiter in [0, 2] {
+        if waiter == 2 {
+            assert_eq!(waiters[2].as_mut().withdraw_from(&mut f.lot.lock()), Some(2));
+        }
+        let number = waiter as u32;
+        let enters = waiters[waiter].as_mut();
+        enters.enter_before(&mut f.lot.lock_quietly(), 0, number, f.waker(), |payload| *payload > number);
+        assert_eq!(f.waiting(), [3, 0]);
+    }
     let waker = f.waker();
     assert_eq!(waiters[0].as_mut().renew(&mut f.lot.lock(), &waker, |payload| *payload), Some(0));
     assert_eq!(std::iter::from_fn(|| f.notify(0, 9)).collect::<Vec<_>>(), [0, 1, 2]);
-    assert_eq!((waiters[0].queue(&f.lot.lock()), f.woken()), (None, 4));
+    assert_eq!((waiters[0].as_mut().renew(&mut f.lot.lock(), &waker, |payload| *payload), f.woken()), (None, 4));
 }
 
 /// Both wakers leave with the lock: dropped under it, the probes would hang.
@@ -260,9 +266,7 @@ fn one_is_relocated_by_its_payload_and_withdrawn_under_the_lock() {
     assert_eq!(waiters[1].as_mut().withdraw_from(&mut f.lot.lock()), None);
     assert!(!waiters[1].has_entered());
     assert_eq!(f.waiting(), [2, 0]);
-    // In the middle of a queue, and at its end.
-    f.enter(waiters[1].as_mut(), 1, 1);
-    waiters[1].as_mut().move_before(&mut f.lot.lock(), 0, |payload| *payload == 2);
-    waiters[0].as_mut().move_before(&mut f.lot.lock(), 0, |_| false);
-    assert_eq!(std::iter::from_fn(|| f.notify(0, 9)).collect::<Vec<_>>(), [1, 2, 0]);
+    // In the middle of a queue.
+    waiters[1].as_mut().enter_before(&mut f.lot.lock_quietly(), 0, 1, f.waker(), |payload| *payload == 2);
+    assert_eq!(std::iter::from_fn(|| f.notify(0, 9)).collect::<Vec<_>>(), [0, 1, 2]);
 }
