@@ -53,7 +53,7 @@ pub use keep::{HasPermits, Keep, Owning, Sharing};
 use crate::context;
 use crate::primitives::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::task::Header;
-use crate::task::after::{self, TaskRef};
+use crate::task::after::TaskRef;
 use crate::wait_list::{Lot, Quiet};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -364,7 +364,7 @@ impl Permits {
         quiet.put_back(permits);
         quiet.owner = None;
         // Leaked for all that one could know, and now it has come back.
-        if quiet.broken.is_some_and(|broken| !broken.panicked) {
+        if quiet.broken.is_some_and(|broken| !broken.is_panic()) {
             quiet.broken = None;
         }
         // As `serve_and_settle`, but in the way of each permit that somebody waits for.
@@ -444,7 +444,7 @@ impl Permits {
         let mut quiet = line.lot.lock_quietly();
         self.busy(&mut quiet);
         (quiet.free, quiet.owner) = (permits, None);
-        quiet.broken = Some(Broken { holder: after::holder_id(holder), panicked: true });
+        quiet.broken = Some(Broken::by_panic(holder));
         drop(quiet);
         line.tell_broken();
     }
@@ -453,7 +453,7 @@ impl Permits {
     pub fn repair(&self) {
         let Some(line) = self.line.get() else { return };
         let mut quiet = line.lot.lock_quietly();
-        if quiet.broken.is_some_and(|broken| broken.panicked) {
+        if quiet.broken.is_some_and(|broken| broken.is_panic()) {
             quiet.broken = None;
             self.settle(&mut quiet);
         }
@@ -544,7 +544,7 @@ impl Line {
         if locked.owner != Some(holder) || locked.broken.is_some() || self.has_notes(&locked) {
             return;
         }
-        locked.broken = Some(Broken { holder: after::holder_id(holder), panicked: false });
+        locked.broken = Some(Broken::by_end(holder));
         drop(locked);
         self.tell_broken();
     }

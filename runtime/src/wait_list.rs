@@ -142,13 +142,21 @@ impl<'a, G, P, const N: usize> Quiet<'a, G, P, N> {
     /// Notifies the first in `queue`, after `hand` has had its payload; the waker is the caller's to call, without the lock.
     #[inline]
     pub fn take_first<R>(&mut self, queue: usize, hand: impl FnOnce(&mut P) -> R) -> Option<(R, Option<Waker>)> {
-        self.inner.queues[queue].notify_front(|payload, waker| (hand(payload), waker))
+        self.inner.queues[queue].notify_front(hand)
     }
 
-    /// As [`take_first`](Self::take_first), but `hand` gets the waker, too, before the one who is notified can see it. What it makes of it leaves the lock with what it gives.
+    /// The payload of the first in `queue` and its waker, for who hands it something and then calls [`notify_first`](Self::notify_first). What is taken out is dropped without the lock.
     #[inline]
-    pub(crate) fn hand_first<R>(&mut self, queue: usize, hand: impl FnOnce(&mut P, Option<Waker>) -> R) -> Option<R> {
-        self.inner.queues[queue].notify_front(hand)
+    pub(crate) fn first(&mut self, queue: usize) -> Option<(&mut P, &mut Option<Waker>)> {
+        let front = self.inner.queues[queue].head?;
+        // SAFETY: as in `front`.
+        Some(unsafe { queue::payload_and_waker_of(front) })
+    }
+
+    /// Notifies the first in `queue`, if there is one, whose waker the caller has taken.
+    #[inline]
+    pub(crate) fn notify_first(&mut self, queue: usize) {
+        let _nobody = self.inner.queues[queue].notify_front(|_| ());
     }
 
     /// The lock stays held all along.
@@ -216,8 +224,8 @@ impl<'a, G, P: Default, const N: usize> Locked<'a, G, P, N> {
         loop {
             let mut wakers = [const { None::<Waker> }; BATCH];
             for slot in &mut wakers {
-                match inner.queues[queue].notify_front(|_, waker| waker) {
-                    Some(waker) => *slot = waker,
+                match inner.queues[queue].notify_front(|_| ()) {
+                    Some(((), waker)) => *slot = waker,
                     None => break,
                 }
             }

@@ -1,12 +1,13 @@
-//! What is seldom there, and whose end is not in the way of what is always done: [`Apart`].
+//! What is seldom there, and whose end is not in the way of what is always done: [`Apart`], [`WaitApart`].
 //!
 //! Invariants:
-//! - **A1** What is inside is dropped by the drop of the `Apart`, and by nothing else.
-//! - **A2** It is pinned if the `Apart` is: nothing moves it out, or gives a `&mut` to it.
+//! - **A1** What is inside is dropped by the drop of what is around it, and by nothing else. (A wait that is over is not dropped: nobody knows where it lies, and it has nothing.)
+//! - **A2** It is pinned if what is around it is: nothing moves it out, or gives a `&mut` to it.
 #![allow(unsafe_code)]
 
 use std::mem::ManuallyDrop;
 use std::pin::Pin;
+use trioxide_runtime::lowlevel::line::Acquire;
 
 /// Drops what is inside by a call, which the compiler does not inline. It would where there is one such place, and then what has a wait in it that hardly ever is there would be too long to be inlined itself.
 pub(crate) struct Apart<T>(ManuallyDrop<T>);
@@ -28,6 +29,33 @@ impl<T> Drop for Apart<T> {
     fn drop(&mut self) {
         // SAFETY: A1: this is its drop.
         unsafe { end(&mut self.0) }
+    }
+}
+
+/// As [`Apart`], of a wait for permits, and without that call if the wait is over.
+pub(crate) struct WaitApart<'a>(ManuallyDrop<Acquire<'a>>);
+
+impl<'a> WaitApart<'a> {
+    #[inline]
+    pub(crate) fn new(inside: Acquire<'a>) -> Self {
+        Self(ManuallyDrop::new(inside))
+    }
+
+    /// What is inside.
+    #[inline]
+    pub(crate) fn get(self: Pin<&mut Self>) -> Pin<&mut Acquire<'a>> {
+        // SAFETY: A2.
+        unsafe { self.map_unchecked_mut(|apart| &mut *apart.0) }
+    }
+}
+
+impl Drop for WaitApart<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.0.waits() {
+            // SAFETY: A1: this is its drop.
+            unsafe { end(&mut self.0) }
+        }
     }
 }
 

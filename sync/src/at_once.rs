@@ -1,6 +1,6 @@
 //! Operations that nearly always are done at once: [`at_once`], [`acquire_at_once`].
 
-use crate::apart::Apart;
+use crate::apart::{Apart, WaitApart};
 use pin_project_lite::pin_project;
 use std::future::Future;
 use std::pin::Pin;
@@ -88,7 +88,7 @@ pin_project! {
         begin: B,
         done: D,
         #[pin]
-        slow: Option<Apart<Acquire<'a>>>,
+        slow: Option<WaitApart<'a>>,
     }
 }
 
@@ -123,8 +123,8 @@ where
         let acquired = ready!(match this.slow.as_mut().as_pin_mut() {
             Some(slow) => slow.get().poll_again(cx),
             None => {
-                this.slow.set(Some(Apart::new((this.begin)(this.on))));
-                this.slow.as_pin_mut().expect("just set").get().poll_first(cx)
+                this.slow.set(Some(WaitApart::new((this.begin)(this.on))));
+                this.slow.as_pin_mut().expect("just set").get().poll_line(cx)
             }
         });
         Poll::Ready((this.done)(this.on, acquired))

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::context;
 use crate::line::Broken;
-use crate::task::after::{self, TaskRef};
+use crate::task::after::TaskRef;
 use crate::task::{Header, waker};
 use crate::wait_list::Waiter;
 use pin_project_lite::pin_project;
@@ -55,23 +55,33 @@ impl Future for Acquire<'_> {
     type Output = Result<u64, Broken>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.waiter.is_none() { self.poll_first(cx) } else { self.poll_again(cx) }
+        if self.waiter.is_some() {
+            return self.poll_again(cx);
+        }
+        let taken = context::with_task_if_any(|task| {
+            let want = Want::of(self.wanted, self.owns, task);
+            (self.condition.is_none() && self.permits.fast(want).is_some()).then(|| want.acquired(task))
+        });
+        taken.map_or_else(|| self.poll_line(cx), |holder| Poll::Ready(Ok(holder)))
     }
 }
 
 // Two calls, for who knows which of them it is: what a wait costs is to a good part what these two save and restore, and neither needs what the other does.
 impl Acquire<'_> {
-    /// Its first poll.
+    /// Whether it waits, or has been told something that it has not been polled for. If not, dropping it does nothing.
+    #[inline]
+    pub fn waits(&self) -> bool {
+        self.waiter.as_ref().is_some_and(Waiter::has_entered)
+    }
+
+    /// The first poll of one who has tried already to take it without the line.
     #[inline(never)]
-    pub fn poll_first(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<u64, Broken>> {
+    pub fn poll_line(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<u64, Broken>> {
         let mut this = self.project();
         let permits = *this.permits;
         context::with_task_if_any(|task| {
             let want = Want::of(*this.wanted, *this.owns, task);
             let by = By { waker: cx.waker(), task };
-            if this.condition.is_none() && permits.fast(want).is_some() {
-                return Poll::Ready(Ok(want.acquired(task)));
-            }
             let line = permits.line();
             this.waiter.set(Some(Waiter::new(&line.lot)));
             let waiter = this.waiter.as_pin_mut().expect("just set");
@@ -183,7 +193,7 @@ impl Permits {
             line.may_be_owned(quiet);
         }
         if let Some(owner) = line.gone_owner(quiet) {
-            quiet.broken = Some(Broken { holder: after::holder_id(owner), panicked: false });
+            quiet.broken = Some(Broken::by_end(owner));
         }
     }
 
@@ -293,7 +303,7 @@ impl Permits {
             Answer::Broken => {
                 // That may have been repaired since, but it has been.
                 let broken = line.lot.lock_quietly().broken;
-                Poll::Ready(Err(broken.unwrap_or(Broken { holder: None, panicked: true })))
+                Poll::Ready(Err(broken.unwrap_or(Broken::by_panic(0))))
             }
         }
     }

@@ -62,21 +62,17 @@ impl Line {
     /// Hands so many permits, which are free, to the first in line, which is woken by its task's own waker: that task, to be woken without the lock.
     #[inline(always)]
     fn hand_to_task(self: &Arc<Self>, quiet: &mut QuietLine<'_>, permits: usize) -> Option<TaskRef> {
-        let (task, owns, is_gone) = quiet.hand_first(LINE, |ask, waker| {
-            ask.answer = Answer::Handed;
-            let task = TaskRef::of(waker.expect("it has not been woken"));
-            let is_gone = task.has_ended();
-            if !is_gone {
-                task.arm(self, permits as u64);
-            }
-            (task, ask.owns, is_gone)
-        })?;
-        if is_gone {
+        let (ask, waker) = quiet.first(LINE)?;
+        ask.answer = Answer::Handed;
+        let (task, owns) = (TaskRef::of(waker.take()?), ask.owns);
+        if task.has_ended() {
             quiet.passed_over.add(permits);
         } else {
+            task.arm(self, permits as u64);
             quiet.hand(permits, owns.then(|| task.holder()));
             quiet.handed = quiet.handed.wrapping_add(1);
         }
+        quiet.notify_first(LINE);
         Some(task)
     }
 

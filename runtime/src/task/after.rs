@@ -80,7 +80,8 @@ impl TaskRef {
 
     /// Has `what` told when the task has had a turn. The caller calls [`wake`](Self::wake) after that, without a lock.
     pub fn after_turn(&self, what: Arc<dyn AfterTurn>, number: u64) {
-        self.header().extras.after_or_make().arm(what, number);
+        let place = Arc::as_ptr(&what).addr();
+        self.put(Armed::new(what, place, number));
     }
 
     /// In the poll of a task that was handed something: it claims it, if it was handed that, and its turn is not over. What [`after_turn`](Self::after_turn) was called with for that, `what` and `number`, is not told any more: of several
@@ -129,14 +130,28 @@ impl TaskRef {
     /// Arms, for one who is woken by the waker of the task itself. The caller calls [`wake_and_drop`](Self::wake_and_drop) after that.
     #[inline]
     pub(crate) fn arm<T: AfterTurn + 'static>(&self, what: &Arc<T>, number: u64) {
-        self.header().extras.after_or_make().arm(Arc::clone(what) as Arc<dyn AfterTurn>, number);
+        self.put(Armed::of(what, number));
+    }
+
+    #[inline]
+    fn put(&self, armed: Armed) {
+        match self.header().extras.after().and_then(After::notes) {
+            Some(notes) => notes.arm(armed),
+            None => self.put_first(armed),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn put_first(&self, armed: Armed) {
+        self.header().extras.after_or_make().notes_or_make().arm(armed);
     }
 
     /// Arms, for a part of the task that is yet to be woken with a waker of its own: turns that begin before [`count_turns`](Self::count_turns) do not count. It can be claimed at once.
     #[cold]
     pub(crate) fn arm_uncounted<T: AfterTurn + 'static>(&self, what: &Arc<T>, number: u64) {
         let notes = self.header().extras.after_or_make().notes_or_make();
-        notes.more.lock().push(Armed { counts: false, ..Armed::new(Arc::clone(what) as Arc<dyn AfterTurn>, number) });
+        notes.more.lock().push(Armed { counts: false, ..Armed::of(what, number) });
     }
 
     /// What was armed so, and has not been claimed meanwhile, is due with the next turn. The caller wakes the task after that.
@@ -197,6 +212,8 @@ unsafe impl Sync for Notes {}
 
 struct Armed {
     what: Arc<dyn AfterTurn>,
+    /// Where that lies: to tell whether it is that, without asking it.
+    place: usize,
     number: u64,
     /// Of those in `more`: the turns that begin now count.
     counts: bool,
@@ -208,13 +225,19 @@ struct Armed {
 
 impl Armed {
     #[inline]
-    fn new(what: Arc<dyn AfterTurn>, number: u64) -> Self {
-        Self { what, number, counts: true, due: false, spared: false }
+    fn of<T: AfterTurn + 'static>(what: &Arc<T>, number: u64) -> Self {
+        let place = Arc::as_ptr(what).addr();
+        Self::new(Arc::clone(what) as Arc<dyn AfterTurn>, place, number)
+    }
+
+    #[inline]
+    fn new(what: Arc<dyn AfterTurn>, place: usize, number: u64) -> Self {
+        Self { what, place, number, counts: true, due: false, spared: false }
     }
 
     #[inline]
     fn is(&self, what: *const (), number: u64) -> bool {
-        self.number == number && ptr::eq(Arc::as_ptr(&self.what).cast(), what)
+        self.number == number && self.place == what.addr()
     }
 
     /// Whether its turn has been: not if the task is due again, once.
@@ -264,11 +287,6 @@ impl After {
         self.notes().unwrap_or_else(|| self.make())
     }
 
-    #[inline]
-    fn arm(&self, what: Arc<dyn AfterTurn>, number: u64) {
-        self.notes_or_make().arm(what, number);
-    }
-
     #[cold]
     fn make(&self) -> &Notes {
         let made = Box::into_raw(Box::new(Notes::new()));
@@ -298,14 +316,14 @@ impl Notes {
     }
 
     #[inline]
-    fn arm(&self, what: Arc<dyn AfterTurn>, number: u64) {
+    fn arm(&self, armed: Armed) {
         // Acquire pairs with the release in `empty` and `take_left`: what was there has been taken out.
         if self.place.compare_exchange(EMPTY, FILLING, Acquire, Relaxed).is_err() {
-            return self.arm_more(Armed::new(what, number));
+            return self.arm_more(armed);
         }
         self.first.with_mut(|first| {
             // SAFETY: A5: we have made it Filling. Nothing is in it.
-            unsafe { first.write(MaybeUninit::new(Armed::new(what, number))) }
+            unsafe { first.write(MaybeUninit::new(armed)) }
         });
         // Release pairs with the acquire in `is_full`. Whether it is seen in time is a matter of the state word (A2).
         self.place.store(FULL, Release);

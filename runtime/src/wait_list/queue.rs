@@ -128,10 +128,10 @@ impl<P> Queue<P> {
         self.head.is_none()
     }
 
-    /// Gives the payload of the front node and its waker to `hand`, takes the node out, and marks it as notified. The
-    /// waker is called, and dropped, without the lock.
+    /// Gives the payload of the front node to `hand`, takes the node out, and marks it as notified. The
+    /// waker is the caller's to call, without the lock.
     #[inline]
-    pub(super) fn notify_front<R>(&mut self, hand: impl FnOnce(&mut P, Option<Waker>) -> R) -> Option<R> {
+    pub(super) fn notify_front<R>(&mut self, hand: impl FnOnce(&mut P) -> R) -> Option<(R, Option<Waker>)> {
         let front = self.head?;
         // SAFETY: it is in the queue, so it is live (W2), and remains so at least until Notified is
         // stored: its owner has to take the lock, which is held, to take it out (W3).
@@ -139,8 +139,7 @@ impl<P> Queue<P> {
         let notified = node.fields.with_mut(|fields| {
             // SAFETY: the state is Waiting and the lock is held (W3, W6).
             let fields = unsafe { (*fields).assume_init_mut() };
-            let waker = fields.waker.take();
-            hand(&mut fields.payload, waker)
+            (hand(&mut fields.payload), fields.waker.take())
         });
         // SAFETY: the head is in this queue.
         unsafe { self.remove(front) };
@@ -267,5 +266,21 @@ pub(super) unsafe fn payload_of<'a, P>(node: NonNull<Node<P>>) -> &'a mut P {
     node.fields.with_mut(|fields| {
         // SAFETY: they are there, and nobody else touches them (caller, W3, W6).
         unsafe { &mut (*fields).assume_init_mut().payload }
+    })
+}
+
+/// As `payload_of`, with the waker.
+///
+/// # Safety
+///
+/// As for `payload_of`.
+#[inline]
+pub(super) unsafe fn payload_and_waker_of<'a, P>(node: NonNull<Node<P>>) -> (&'a mut P, &'a mut Option<Waker>) {
+    // SAFETY: live (caller).
+    let node = unsafe { node.as_ref() };
+    node.fields.with_mut(|fields| {
+        // SAFETY: they are there, and nobody else touches them (caller, W3, W6).
+        let fields = unsafe { (*fields).assume_init_mut() };
+        (&mut fields.payload, &mut fields.waker)
     })
 }

@@ -200,8 +200,13 @@ fn who_enters_again_may_have_its_old_place() {
         f.enter(waiter.as_mut(), 0, number as u32);
     }
     assert_eq!(f.lot.lock().front(0).copied(), Some(0));
-    let handed = f.lot.lock_quietly().hand_first(0, |payload, waker| (*payload, waker));
-    let (number, waker) = handed.unwrap();
+    let (number, waker) = {
+        let mut locked = f.lot.lock_quietly();
+        let (payload, waker) = locked.first(0).unwrap();
+        let handed = (*payload, waker.take());
+        locked.notify_first(0);
+        handed
+    };
     assert_eq!((number, f.waiting(), f.woken()), (0, [2, 0], 0));
     waker.unwrap().wake();
     assert_eq!((f.woken(), waiters[0].as_mut().take_notified()), (1, Some(0)));
