@@ -32,7 +32,7 @@ impl<T> Drop for Apart<T> {
     }
 }
 
-/// As [`Apart`], of a wait for permits, and without that call if the wait is over.
+/// As [`Apart`], of a wait for permits, of which nothing is left to drop where it is over. (That is asked in the call, too: even the question would be in the way.)
 pub(crate) struct WaitApart<'a>(ManuallyDrop<Acquire<'a>>);
 
 impl<'a> WaitApart<'a> {
@@ -52,10 +52,20 @@ impl<'a> WaitApart<'a> {
 impl Drop for WaitApart<'_> {
     #[inline]
     fn drop(&mut self) {
-        if self.0.waits() {
-            // SAFETY: A1: this is its drop.
-            unsafe { end(&mut self.0) }
-        }
+        // SAFETY: A1: this is its drop.
+        unsafe { end_wait(&mut self.0) }
+    }
+}
+
+/// # Safety
+///
+/// As for `ManuallyDrop::drop`.
+#[cold]
+#[inline(never)]
+unsafe fn end_wait(inside: &mut ManuallyDrop<Acquire<'_>>) {
+    if inside.waits() {
+        // SAFETY: the caller's.
+        unsafe { ManuallyDrop::drop(inside) }
     }
 }
 
