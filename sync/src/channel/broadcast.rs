@@ -1,18 +1,18 @@
 //! Each message to each receiver: [`broadcast()`].
 
-use super::news::{Newer, News, NewsLot, WAITERS, tell};
+use super::news::{NewsLot, Search, WAITERS, tell};
 use super::{NewsSink, SendError};
 use crate::thread;
 use futures_core::Stream;
 use pin_project_lite::pin_project;
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc as Shared;
 use std::task::{Context, Poll, ready};
+use trioxide_runtime::lowlevel::Lot;
 use trioxide_runtime::lowlevel::primitives::Arc;
-use trioxide_runtime::lowlevel::{Lot, poll_checkpoint};
 
 /// A channel on which each receiver gets each message that is sent after it was made. A send never waits: of a receiver that is more than `capacity` messages behind the oldest are dropped, and it is told
 /// how many ([`RecvError::Lagged`]).
@@ -78,16 +78,6 @@ impl<T> State<T> {
             None if self.senders == 0 => Err(TryRecvError::Closed),
             None => Err(TryRecvError::Empty),
         }
-    }
-}
-
-impl<T> News for State<T> {
-    fn version(&self) -> u64 {
-        self.next
-    }
-
-    fn is_open(&self) -> bool {
-        self.senders > 0
     }
 }
 
@@ -254,22 +244,9 @@ impl<T: Clone> Receiver<T> {
     ///
     /// When polled outside a run.
     pub async fn recv(&mut self) -> Result<T, RecvError> {
-        poll_fn(|cx| poll_checkpoint(cx, "broadcast::Receiver::recv")).await;
-        self.receive().await
-    }
-
-    async fn receive(&mut self) -> Result<T, RecvError> {
-        let mut received = self.try_recv();
-        if let Err(TryRecvError::Empty) = received {
-            // It is its own error that says why there will be none.
-            let _ = Newer::than(self.next, &self.lot, None).await;
-            received = self.try_recv();
-        }
-        match received {
-            Ok(value) => Ok(value),
-            Err(TryRecvError::Lagged(missed)) => Err(RecvError::Lagged(missed)),
-            Err(TryRecvError::Empty | TryRecvError::Closed) => Err(RecvError::Closed),
-        }
+        let Self { lot, next } = self;
+        let mut search = pin!(Search::new(lot, Some("broadcast::Receiver::recv")));
+        poll_fn(|cx| poll_receive(search.as_mut(), next, cx)).await
     }
 
     /// As [`recv`](Self::recv), for a plain thread, which it blocks.
@@ -282,7 +259,10 @@ impl<T: Clone> Receiver<T> {
     ///
     /// In a task.
     pub fn blocking_recv(&mut self) -> Result<T, RecvError> {
-        thread::wait("broadcast::Receiver::blocking_recv", "broadcast::Receiver::recv", self.receive())
+        let Self { lot, next } = self;
+        let mut search = pin!(Search::new(lot, None));
+        let received = poll_fn(|cx| poll_receive(search.as_mut(), next, cx));
+        thread::wait("broadcast::Receiver::blocking_recv", "broadcast::Receiver::recv", received)
     }
 
     /// Receives the next message if there is one. Works in a run and outside.
@@ -291,7 +271,8 @@ impl<T: Clone> Receiver<T> {
     ///
     /// [`TryRecvError`].
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
-        take(&self.lot, &mut self.next)
+        let message = self.lot.lock_quietly().get(&mut self.next)?;
+        Ok(clone_of(message))
     }
 
     /// The messages as a [`Stream`], which ends when the channel is closed and everything in it was received; an item is [`RecvError::Lagged`] where some were missed.
@@ -313,8 +294,7 @@ impl<T: Clone> Receiver<T> {
     /// ```
     pub fn messages(&mut self) -> Messages<'_, T> {
         let Self { lot, next } = self;
-        let newer = Newer::than(*next, lot, Some("broadcast::Messages::next"));
-        Messages { lot, next, newer }
+        Messages { search: Search::new(lot, MESSAGES), lot, next }
     }
 }
 
@@ -326,7 +306,7 @@ pin_project! {
         next: &'a mut u64,
         // Begins anew after each message.
         #[pin]
-        newer: Newer<'a, State<T>>,
+        search: Search<'a, State<T>>,
     }
 }
 
@@ -335,16 +315,16 @@ impl<T: Clone> Stream for Messages<'_, T> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut this = self.project();
-        let _ = ready!(this.newer.as_mut().poll(cx));
-        let message = take(this.lot, this.next);
-        this.newer.set(Newer::than(**this.next, this.lot, Some("broadcast::Messages::next")));
-        Poll::Ready(match message {
-            Ok(value) => Some(Ok(value)),
-            Err(TryRecvError::Lagged(missed)) => Some(Err(RecvError::Lagged(missed))),
-            Err(TryRecvError::Empty | TryRecvError::Closed) => None,
+        let received = ready!(poll_receive(this.search.as_mut(), this.next, cx));
+        this.search.set(Search::new(this.lot, MESSAGES));
+        Poll::Ready(match received {
+            Err(RecvError::Closed) => None,
+            received => Some(received),
         })
     }
 }
+
+const MESSAGES: Option<&str> = Some("broadcast::Messages::next");
 
 impl<T> fmt::Debug for Messages<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -352,11 +332,26 @@ impl<T> fmt::Debug for Messages<'_, T> {
     }
 }
 
-/// The next message of a receiver that is at `next`.
-fn take<T: Clone>(lot: &NewsLot<State<T>>, next: &mut u64) -> Result<T, TryRecvError> {
-    let message = lot.lock_quietly().get(next)?;
-    // Without the lock: the clone is the user's code.
-    Ok(T::clone(&message))
+/// The next message of a receiver that is at `next`, once there is one.
+#[inline]
+fn poll_receive<T: Clone>(
+    search: Pin<&mut Search<'_, State<T>>>,
+    next: &mut u64,
+    cx: &mut Context<'_>,
+) -> Poll<Result<T, RecvError>> {
+    let found = ready!(search.poll_for(cx, |state| match state.get(next) {
+        Ok(message) => Ok(Ok(message)),
+        Err(TryRecvError::Lagged(missed)) => Ok(Err(RecvError::Lagged(missed))),
+        Err(TryRecvError::Closed) => Ok(Err(RecvError::Closed)),
+        Err(TryRecvError::Empty) => Err(*next),
+    }));
+    Poll::Ready(found.map(clone_of))
+}
+
+/// Without the lock: it is the user's code.
+#[inline]
+fn clone_of<T: Clone>(message: Shared<T>) -> T {
+    T::clone(&message)
 }
 
 impl<T> Receiver<T> {

@@ -50,9 +50,8 @@ pub(super) fn tell<S>(lot: &NewsLot<S>, version: u64) {
 }
 
 pin_project! {
-    /// Ready when there is a newer version than `seen`, or will be none.
-    pub(super) struct Newer<'a, S> {
-        seen: u64,
+    /// A wait for something to be found under the lock.
+    pub(super) struct Search<'a, S> {
         // Until it has been one.
         checkpoint: Option<&'static str>,
         #[pin]
@@ -60,16 +59,19 @@ pin_project! {
     }
 }
 
-impl<'a, S: News> Newer<'a, S> {
-    pub(super) fn than(seen: u64, lot: &'a NewsLot<S>, checkpoint: Option<&'static str>) -> Self {
-        Self { seen, checkpoint, waiter: Waiter::new(lot) }
+impl<'a, S> Search<'a, S> {
+    #[inline]
+    pub(super) fn new(lot: &'a NewsLot<S>, checkpoint: Option<&'static str>) -> Self {
+        Self { checkpoint, waiter: Waiter::new(lot) }
     }
-}
 
-impl<S: News> Future for Newer<'_, S> {
-    type Output = Result<(), RecvError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    /// Ready with what `look` finds under the lock; as long as it finds nothing, it says which version it has seen, and is called anew when there is a newer one. Afterwards another search can begin.
+    #[inline]
+    pub(super) fn poll_for<R>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        look: impl FnOnce(&mut S) -> Result<R, u64>,
+    ) -> Poll<R> {
         let mut this = self.project();
         if let Some(operation) = *this.checkpoint {
             ready!(poll_checkpoint(cx, operation));
@@ -78,14 +80,42 @@ impl<S: News> Future for Newer<'_, S> {
         if this.waiter.has_entered() {
             ready!(this.waiter.as_mut().poll(cx));
         }
-        let mut locked = this.waiter.lot().lock();
-        if locked.version() > *this.seen {
-            return Poll::Ready(Ok(()));
+        let mut quiet = this.waiter.lot().lock_quietly();
+        match look(&mut quiet) {
+            Ok(found) => Poll::Ready(found),
+            Err(seen) => {
+                this.waiter.enter(&mut quiet.into_locked(), WAITERS, Seen(seen), cx.waker());
+                Poll::Pending
+            }
         }
-        if !locked.is_open() {
-            return Poll::Ready(Err(RecvError));
-        }
-        this.waiter.enter(&mut locked, WAITERS, Seen(*this.seen), cx.waker());
-        Poll::Pending
+    }
+}
+
+pin_project! {
+    /// Ready when there is a newer version than `seen`, or will be none.
+    pub(super) struct Newer<'a, S> {
+        seen: u64,
+        #[pin]
+        search: Search<'a, S>,
+    }
+}
+
+impl<'a, S: News> Newer<'a, S> {
+    pub(super) fn than(seen: u64, lot: &'a NewsLot<S>, checkpoint: Option<&'static str>) -> Self {
+        Self { seen, search: Search::new(lot, checkpoint) }
+    }
+}
+
+impl<S: News> Future for Newer<'_, S> {
+    type Output = Result<(), RecvError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let seen = *this.seen;
+        this.search.poll_for(cx, |state| match state.version() > seen {
+            true => Ok(Ok(())),
+            false if !state.is_open() => Ok(Err(RecvError)),
+            false => Err(seen),
+        })
     }
 }
