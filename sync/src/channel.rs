@@ -58,10 +58,12 @@
 pub mod broadcast;
 mod error;
 mod generate;
+mod locked;
 mod news;
 pub mod oneshot;
 mod receiver;
 mod reserve;
+mod ring;
 mod sender;
 mod sink;
 mod state;
@@ -78,8 +80,7 @@ pub use sink::{MessageSink, NewsSink};
 pub use state::ChannelStatistics;
 pub use watch::watch;
 
-use state::State;
-use trioxide_runtime::lowlevel::Lot;
+use locked::Channel;
 use trioxide_runtime::lowlevel::primitives::Arc;
 
 /// A channel that holds up to `capacity` messages; a send to a full one waits.
@@ -109,7 +110,7 @@ use trioxide_runtime::lowlevel::primitives::Arc;
 /// What was handed to a [`recv`](Receiver::recv) that was dropped before it could deliver comes back to the
 /// front; until it is received again the channel may hold more than `capacity`.
 pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
-    let channel = Arc::new(Lot::new(State::new(capacity)));
+    let channel = Arc::new(Channel::new(capacity));
     (Sender::first(channel.clone()), Receiver::first(channel))
 }
 
@@ -134,9 +135,6 @@ pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
 pub fn rendezvous<T>() -> (Sender<T>, Receiver<T>) {
     bounded(0)
 }
-
-/// The lock of a channel, with the two queues of who waits.
-type Channel<T> = Lot<State<T>, Parcel<T>, 2>;
 
 /// The line of those who wait for room: sends, each with its value in the parcel, and reservations.
 const SENDERS: usize = 0;

@@ -2,7 +2,7 @@
 //!
 //! They go through the public types, whose checkpoints always stand open under loom.
 
-use crate::channel::{self, RecvError, TryRecvError};
+use crate::channel::{self, RecvError, TryRecvError, TrySendError};
 use crate::{Event, Mutex, Notify, OnceCell, RwLock, Semaphore};
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
@@ -193,6 +193,115 @@ pub fn close_against_send() {
         assert!(block_on(sender.send(value.clone())).is_err());
         closing.join().unwrap();
         assert_eq!(Arc::strong_count(&value), 1);
+    });
+}
+
+/// Two messages are sent past the lock while a task receives both.
+pub fn sends_past_the_lock_against_recv() {
+    loom::model(|| {
+        let (sender, receiver) = channel::bounded(2);
+        let other = sender.clone();
+        let sending = [(sender, 1), (other, 2)].map(|(sender, number)| thread::spawn(move || sender.try_send(number)));
+        assert_eq!(block_on(receiver.recv()).unwrap() + block_on(receiver.recv()).unwrap(), 3);
+        assert_eq!(block_on(receiver.recv()), Err(RecvError));
+        assert!(sending.map(|thread| thread.join().unwrap()) == [Ok(()); 2]);
+    });
+}
+
+/// The ring grows for a message while another is taken out, and is full, then, or is not: both arrive, in order.
+pub fn a_ring_grows_against_recv() {
+    loom::model(|| {
+        let (sender, receiver) = channel::bounded(3);
+        sender.try_send(1).unwrap();
+        let sending = thread::spawn(move || {
+            sender.try_send(2).unwrap();
+            sender.try_send(3).unwrap();
+        });
+        assert_eq!(receiver.try_recv(), Ok(1));
+        sending.join().unwrap();
+        assert_eq!([receiver.try_recv(), receiver.try_recv()], [Ok(2), Ok(3)]);
+        assert_eq!(receiver.try_recv(), Err(TryRecvError::Closed));
+    });
+}
+
+/// The ring grows while two others send: a claim in the old one ends before.
+pub fn a_ring_grows_against_sends() {
+    loom::model(|| {
+        let (sender, receiver) = channel::bounded(3);
+        let sending = [1, 2].map(|number| {
+            let sender = sender.clone();
+            thread::spawn(move || sender.try_send(number).unwrap())
+        });
+        sender.try_send(3).unwrap();
+        sending.map(|thread| thread.join().unwrap());
+        let mut received = [(); 3].map(|()| receiver.try_recv().unwrap());
+        received.sort_unstable();
+        assert_eq!(received, [1, 2, 3]);
+    });
+}
+
+/// Messages go beyond the ring while they are received: they arrive in order.
+pub fn sends_beyond_the_ring_against_recv() {
+    loom::model(|| {
+        let (sender, receiver) = channel::unbounded();
+        let sending = thread::spawn(move || {
+            for number in 0..4 {
+                sender.try_send(number).unwrap();
+            }
+        });
+        for number in 0..4 {
+            assert_eq!(block_on(receiver.recv()), Ok(number));
+        }
+        sending.join().unwrap();
+    });
+}
+
+/// The last receiver goes while a message is sent past the lock: it comes back, or is dropped with the receiver.
+pub fn close_against_send_past_the_lock() {
+    loom::model(|| {
+        let value = Arc::new(());
+        let (sender, receiver) = channel::bounded(1);
+        let closing = thread::spawn(move || drop(receiver));
+        let _ = sender.try_send(value.clone());
+        closing.join().unwrap();
+        assert_eq!(Arc::strong_count(&value), 1);
+        assert!(sender.try_send(value).is_err_and(|error| !error.is_full()));
+    });
+}
+
+/// A place gets free while a send waits for it: it is that one's, and no other's.
+pub fn nobody_overtakes_a_send_that_waits() {
+    loom::model(|| {
+        let (sender, receiver) = channel::bounded(1);
+        sender.try_send(1).unwrap();
+        let mut sending = pin!(sender.send(2));
+        assert!(poll_once(sending.as_mut()).is_pending());
+        let receiving = thread::spawn(move || {
+            assert_eq!(receiver.try_recv(), Ok(1));
+            receiver
+        });
+        assert_eq!(sender.try_send(3), Err(TrySendError::Full(3)));
+        let receiver = receiving.join().unwrap();
+        assert_eq!(block_on(sending), Ok(()));
+        assert_eq!(receiver.try_recv(), Ok(2));
+    });
+}
+
+/// A place is reserved, and given back, while a message is sent past the lock: both never have it, and in the end it is free.
+pub fn reserve_against_send_past_the_lock() {
+    loom::model(|| {
+        let (sender, receiver) = channel::bounded(1);
+        let other = sender.clone();
+        let reserving = thread::spawn(move || {
+            if let Ok(permit) = other.try_reserve() {
+                assert_eq!(other.len(), 0);
+                drop(permit);
+            }
+        });
+        let sent = sender.try_send(1);
+        reserving.join().unwrap();
+        assert_eq!(receiver.try_recv().ok(), sent.ok().map(|()| 1));
+        assert_eq!((sender.try_send(2), receiver.try_recv()), (Ok(()), Ok(2)));
     });
 }
 

@@ -26,6 +26,13 @@ models! {
     permit_dropped_against_dropped_reservation
     permit_used_against_dropped_recv
     close_against_send
+    sends_past_the_lock_against_recv
+    a_ring_grows_against_recv
+    a_ring_grows_against_sends
+    sends_beyond_the_ring_against_recv
+    close_against_send_past_the_lock
+    nobody_overtakes_a_send_that_waits
+    reserve_against_send_past_the_lock
     oneshot_send_against_recv
     oneshot_send_against_another_waker
     oneshot_send_against_drop

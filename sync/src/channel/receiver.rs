@@ -1,7 +1,8 @@
 //! The receiving end of a [`bounded`](super::bounded) channel.
 
-use super::state::{self, LockedChannel, State};
-use super::{Channel, ChannelStatistics, Parcel, RECEIVERS, RecvError, SENDERS, TryRecvError};
+use super::locked::Channel;
+use super::state::{self, State};
+use super::{ChannelStatistics, Parcel, RECEIVERS, RecvError, SENDERS, TryRecvError};
 use crate::apart::Apart;
 use crate::thread;
 use futures_core::Stream;
@@ -78,11 +79,15 @@ impl<T> Receiver<T> {
     /// ```
     #[inline]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        let mut channel = self.channel.lock_quietly();
-        match state::receive_quietly(&mut channel) {
+        match self.channel.ring.receive() {
             Some(value) => Ok(value),
-            None => state::receive(&mut channel.into_locked(), false),
+            None => self.try_recv_slowly(),
         }
+    }
+
+    #[inline(never)]
+    fn try_recv_slowly(&self) -> Result<T, TryRecvError> {
+        self.channel.change(|channel| state::receive(channel, false))
     }
 
     /// As [`recv`](Receiver::recv), for a plain thread, which it blocks; it stands in the same line.
@@ -110,12 +115,12 @@ impl<T> Receiver<T> {
 
     /// Whether all senders are gone. What they have sent may still be there to be received.
     pub fn is_closed(&self) -> bool {
-        !self.channel.lock().has_senders()
+        !self.channel.lot.lock().has_senders()
     }
 
     /// How many messages are there to be received. Those of sends that still wait are not counted.
     pub fn len(&self) -> usize {
-        self.channel.lock().len()
+        self.channel.lot.lock().len(&self.channel.ring)
     }
 
     /// Whether there is no message to be received.
@@ -125,7 +130,7 @@ impl<T> Receiver<T> {
 
     /// How many messages there may be before a send waits.
     pub fn capacity(&self) -> usize {
-        self.channel.lock().capacity()
+        self.channel.lot.lock().capacity()
     }
 
     /// What goes on in the channel at the moment.
@@ -136,16 +141,16 @@ impl<T> Receiver<T> {
 
 impl<T> Clone for Receiver<T> {
     fn clone(&self) -> Self {
-        self.channel.lock().add_receiver();
+        self.channel.lot.lock().add_receiver();
         Self { channel: self.channel.clone() }
     }
 }
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        let unread = self.channel.lock().drop_receiver();
+        let unread = self.channel.change(state::drop_receiver);
         if unread.is_some() {
-            self.channel.notify_all(SENDERS);
+            self.channel.lot.notify_all(SENDERS);
         }
     }
 }
@@ -170,16 +175,16 @@ pin_project! {
 pin_project! {
     /// A receive that has had to wait. Apart, so that one that need not has nothing to do when it is dropped.
     struct Wait<'a, T> {
+        channel: &'a Channel<T>,
         #[pin]
         waiter: Waiter<'a, State<T>, Parcel<T>, 2>,
     }
 
     impl<T> PinnedDrop for Wait<'_, T> {
         fn drop(this: Pin<&mut Self>) {
-            let waiter = this.project().waiter;
-            let channel = waiter.lot();
-            if let Some(Left::Notified(Parcel { value: Some(value), number })) = waiter.leave() {
-                state::give_back(&mut channel.lock(), number, value);
+            let this = this.project();
+            if let Some(Left::Notified(Parcel { value: Some(value), number })) = this.waiter.leave() {
+                this.channel.change(|channel| state::give_back(channel, number, value));
             }
         }
     }
@@ -207,33 +212,27 @@ impl<'a, T> Receiving<'a, T> {
     /// Receives, or begins to wait.
     #[inline]
     fn poll_first(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>> {
-        let mut channel = self.channel.lock_quietly();
-        match state::receive_quietly(&mut channel) {
+        match self.channel.ring.receive() {
             Some(value) => Poll::Ready(Ok(value)),
-            None => {
-                let channel = channel.into_locked();
-                self.receive_or_wait(channel, cx)
-            }
+            None => self.receive_or_wait(cx),
         }
     }
 
     #[inline(never)]
-    fn receive_or_wait(
-        self: Pin<&mut Self>,
-        mut channel: LockedChannel<'a, T>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<T, RecvError>> {
-        match state::receive(&mut channel, true) {
+    fn receive_or_wait(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>> {
+        let channel = self.channel;
+        channel.change(|channel| match state::receive(channel, true) {
             Ok(value) => Poll::Ready(Ok(value)),
             Err(TryRecvError::Closed) => Poll::Ready(Err(RecvError)),
             Err(TryRecvError::Empty) => {
                 let mut this = self.project();
-                this.wait.set(Some(Apart::new(Wait { waiter: Waiter::new(this.channel) })));
+                let wait = Wait { channel: *this.channel, waiter: Waiter::new(&this.channel.lot) };
+                this.wait.set(Some(Apart::new(wait)));
                 let wait = this.wait.as_pin_mut().expect("just set").get().project();
-                wait.waiter.enter(&mut channel, RECEIVERS, Parcel::EMPTY, cx.waker());
+                wait.waiter.enter(channel, RECEIVERS, Parcel::EMPTY, cx.waker());
                 Poll::Pending
             }
-        }
+        })
     }
 
     #[inline(never)]
@@ -245,7 +244,7 @@ impl<'a, T> Receiving<'a, T> {
         // Without a value the channel was closed, but a message may have come back since.
         Poll::Ready(match parcel.value {
             Some(value) => Ok(value),
-            None => state::receive(&mut this.channel.lock(), false).map_err(|_| RecvError),
+            None => this.channel.change(|channel| state::receive(channel, false)).map_err(|_| RecvError),
         })
     }
 }

@@ -32,14 +32,14 @@ impl<'a, T> Permit<'a, T> {
     pub fn send(self, value: T) -> Result<(), SendError<T>> {
         let permit = ManuallyDrop::new(self);
         let mut wakes = Wakes::default();
-        state::send_reserved(&mut permit.sender.channel().lock(), value, &mut wakes)
+        permit.sender.channel().change(|channel| state::send_reserved(channel, value, &mut wakes))
     }
 }
 
 impl<T> Drop for Permit<'_, T> {
     fn drop(&mut self) {
         let mut wakes = Wakes::default();
-        state::give_up_place(&mut self.sender.channel().lock(), &mut wakes);
+        self.sender.channel().change(|channel| state::give_up_place(channel, &mut wakes));
     }
 }
 
@@ -64,9 +64,11 @@ pin_project! {
             let channel = this.sender.channel();
             let mut wakes = Wakes::default();
             match this.waiter.leave() {
-                Some(Left::Notified(Parcel { number: GRANTED, .. })) => state::give_up_place(&mut channel.lock(), &mut wakes),
+                Some(Left::Notified(Parcel { number: GRANTED, .. })) => {
+                    channel.change(|channel| state::give_up_place(channel, &mut wakes));
+                }
                 // It may have stood before a send that a receiver waits for.
-                Some(_) => state::settle(&mut channel.lock(), &mut wakes),
+                Some(_) => channel.change(|channel| state::settle(channel, &mut wakes)),
                 None => {}
             }
         }
@@ -75,7 +77,7 @@ pin_project! {
 
 impl<'a, T> Reserving<'a, T> {
     pub(super) fn new(sender: &'a Sender<T>) -> Self {
-        Self { sender, waiter: Waiter::new(sender.channel()) }
+        Self { sender, waiter: Waiter::new(&sender.channel().lot) }
     }
 }
 
@@ -92,16 +94,15 @@ impl<'a, T> Future for Reserving<'a, T> {
             });
         }
         ready!(poll_checkpoint(cx, "Sender::reserve"));
-        let mut channel = this.waiter.lot().lock();
-        match state::reserve(&mut channel) {
+        this.sender.channel().change(|channel| match state::reserve(channel) {
             Ok(()) => Poll::Ready(Ok(Permit::granted(this.sender))),
             Err(TrySendError::Closed(())) => Poll::Ready(Err(SendError(()))),
             Err(TrySendError::Full(())) => {
                 let parcel = Parcel { value: None, number: RESERVES };
-                this.waiter.enter(&mut channel, SENDERS, parcel, cx.waker());
+                this.waiter.enter(channel, SENDERS, parcel, cx.waker());
                 Poll::Pending
             }
-        }
+        })
     }
 }
 

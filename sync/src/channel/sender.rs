@@ -1,9 +1,8 @@
 //! The sending end of a [`bounded`](super::bounded) channel.
 
-use super::state::{self, LockedChannel, State};
-use super::{
-    Channel, ChannelStatistics, MessageSink, Parcel, Permit, RECEIVERS, Reserving, SENDERS, SendError, TrySendError,
-};
+use super::locked::Channel;
+use super::state::{self, State};
+use super::{ChannelStatistics, MessageSink, Parcel, Permit, RECEIVERS, Reserving, SENDERS, SendError, TrySendError};
 use crate::apart::Apart;
 use crate::thread;
 use pin_project_lite::pin_project;
@@ -84,11 +83,15 @@ impl<T> Sender<T> {
     /// ```
     #[inline]
     pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
-        let mut channel = self.channel.lock_quietly();
-        match state::send_quietly(&mut channel, value) {
+        match self.channel.send(value) {
             Ok(()) => Ok(()),
-            Err(value) => state::send(&mut channel.into_locked(), value),
+            Err(value) => self.try_send_slowly(value),
         }
+    }
+
+    #[inline(never)]
+    fn try_send_slowly(&self, value: T) -> Result<(), TrySendError<T>> {
+        self.channel.change(|channel| state::send(channel, value))
     }
 
     /// Sends `value` in any case, as into a ring: if there is no room, the oldest message is taken out to make it, and comes back. Works in a run and outside, on any thread. Sends that wait go on waiting.
@@ -109,7 +112,7 @@ impl<T> Sender<T> {
     /// assert_eq!((receiver.try_recv(), receiver.try_recv()), (Ok(2), Ok(3)));
     /// ```
     pub fn force_send(&self, value: T) -> Result<Option<T>, SendError<T>> {
-        state::force_send(&mut self.channel.lock(), value)
+        self.channel.change(|channel| state::force_send(channel, value))
     }
 
     /// Waits for room for one message, and keeps it: the first of two phases. The second, [`Permit::send`], waits for nothing; so what is to be sent need not exist before
@@ -152,7 +155,7 @@ impl<T> Sender<T> {
     ///
     /// As [`try_send`](Sender::try_send).
     pub fn try_reserve(&self) -> Result<Permit<'_, T>, TrySendError<()>> {
-        state::reserve(&mut self.channel.lock()).map(|()| Permit::granted(self))
+        self.channel.change(state::reserve).map(|()| Permit::granted(self))
     }
 
     /// The channel as a [`Sink`](futures_sink::Sink), which reserves a place before it takes a message.
@@ -186,12 +189,12 @@ impl<T> Sender<T> {
 
     /// Whether all receivers are gone, so that nothing can be sent any more.
     pub fn is_closed(&self) -> bool {
-        !self.channel.lock().has_receivers()
+        !self.channel.lot.lock().has_receivers()
     }
 
     /// How many messages are there to be received. Those of sends that still wait are not counted.
     pub fn len(&self) -> usize {
-        self.channel.lock().len()
+        self.channel.lot.lock().len(&self.channel.ring)
     }
 
     /// Whether there is no message to be received.
@@ -201,7 +204,7 @@ impl<T> Sender<T> {
 
     /// How many messages there may be before a send waits.
     pub fn capacity(&self) -> usize {
-        self.channel.lock().capacity()
+        self.channel.lot.lock().capacity()
     }
 
     /// What goes on in the channel at the moment.
@@ -212,16 +215,16 @@ impl<T> Sender<T> {
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
-        self.channel.lock().add_sender();
+        self.channel.lot.lock().add_sender();
         Self { channel: self.channel.clone() }
     }
 }
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        let last = self.channel.lock().drop_sender();
+        let last = self.channel.lot.lock().drop_sender();
         if last {
-            self.channel.notify_all(RECEIVERS);
+            self.channel.lot.notify_all(RECEIVERS);
         }
     }
 }
@@ -281,31 +284,26 @@ impl<'a, T> Sending<'a, T> {
     /// Sends, or begins to wait.
     #[inline]
     fn poll_first(self: Pin<&mut Self>, value: T, cx: &mut Context<'_>) -> Poll<Result<(), SendError<T>>> {
-        let mut channel = self.channel.lock_quietly();
-        match state::send_quietly(&mut channel, value) {
+        match self.channel.send(value) {
             Ok(()) => Poll::Ready(Ok(())),
-            Err(value) => self.send_or_wait(value, channel.into_locked(), cx),
+            Err(value) => self.send_or_wait(value, cx),
         }
     }
 
     #[inline(never)]
-    fn send_or_wait(
-        self: Pin<&mut Self>,
-        value: T,
-        mut channel: LockedChannel<'a, T>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), SendError<T>>> {
-        match state::send(&mut channel, value) {
+    fn send_or_wait(self: Pin<&mut Self>, value: T, cx: &mut Context<'_>) -> Poll<Result<(), SendError<T>>> {
+        let channel = self.channel;
+        channel.change(|channel| match state::send(channel, value) {
             Ok(()) => Poll::Ready(Ok(())),
             Err(TrySendError::Closed(value)) => Poll::Ready(Err(SendError(value))),
             Err(TrySendError::Full(value)) => {
                 let mut this = self.project();
-                this.waiter.set(Some(Apart::new(Waiter::new(this.channel))));
+                this.waiter.set(Some(Apart::new(Waiter::new(&this.channel.lot))));
                 let waiter = this.waiter.as_pin_mut().expect("just set").get();
-                waiter.enter(&mut channel, SENDERS, Parcel { value: Some(value), ..Parcel::EMPTY }, cx.waker());
+                waiter.enter(channel, SENDERS, Parcel { value: Some(value), ..Parcel::EMPTY }, cx.waker());
                 Poll::Pending
             }
-        }
+        })
     }
 
     #[inline(never)]

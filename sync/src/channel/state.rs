@@ -1,11 +1,11 @@
-//! What a bounded channel keeps under its lock, and every change that can happen to it.
+//! What a bounded channel keeps under its lock, and every change that can happen to it there. Messages that concern nobody who waits pass the lock by, through the [`ring`](super::ring); here it is busy, and so a part of what is kept.
 //!
 //! Invariants, whenever the lock is free:
 //! - **C1** While a receiver waits there is no message to take: none returned, none buffered, none with
 //!   the sender that is first in line.
 //! - **C2** While a sender or a reservation is first in line there is no room for it: `len() + reserved >= capacity`. In a rendezvous a place is a receiver that waits.
-//! - **C3** What has been returned is older than what is buffered: a message is handed over only while
-//!   the buffer is empty (C1), so the buffer's were sent later.
+//! - **C3** What has been returned is older than what is in the ring, and that is older than what is `beyond` it: a message is handed over only while
+//!   nothing is buffered (C1), so what is was sent later; and nothing comes into the ring while there is something beyond.
 //! - **C4** With no receiver there is no message, and no sender begins to wait: the last receiver takes the
 //!   messages with it and notifies the senders. With no sender no receiver begins to wait.
 //!
@@ -15,15 +15,16 @@
 //!
 //! Nothing of type `T` is dropped in here: what that runs may use the same channel.
 
-use super::{Channel, GRANTED, Parcel, RECEIVERS, RESERVES, SENDERS, SendError, TryRecvError, TrySendError};
+use super::locked::{Channel, LockedChannel};
+use super::ring::Ring;
+use super::{GRANTED, Parcel, RECEIVERS, RESERVES, SENDERS, SendError, TryRecvError, TrySendError};
 use std::collections::VecDeque;
 use std::task::Waker;
-use trioxide_runtime::lowlevel::{Locked, Quiet};
 
 /// What the lock of a channel guards.
 pub(super) struct State<T> {
-    /// Sent and not handed to anyone.
-    buffer: VecDeque<T>,
+    /// Sent and not handed to anyone, when the ring was full.
+    beyond: VecDeque<T>,
     /// Handed over and come back, by the number of the hand-over. Nearly always empty.
     returned: VecDeque<(u64, T)>,
     capacity: usize,
@@ -32,22 +33,14 @@ pub(super) struct State<T> {
     reserved: usize,
     senders: usize,
     receivers: usize,
+    /// The most messages that there were when one was added here; of the others the ring knows.
     peak: usize,
 }
-
-/// A bounded channel's lock while it is held.
-pub(super) type LockedChannel<'a, T> = Locked<'a, State<T>, Parcel<T>, 2>;
-
-/// As [`LockedChannel`], where nobody who waits is concerned.
-pub(super) type QuietChannel<'a, T> = Quiet<'a, State<T>, Parcel<T>, 2>;
-
-/// A channel with more room than this grows its buffer as it needs it.
-const RESERVED: usize = 64;
 
 impl<T> State<T> {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
-            buffer: VecDeque::with_capacity(capacity.min(RESERVED)),
+            beyond: VecDeque::new(),
             returned: VecDeque::new(),
             capacity,
             hand_overs: 0,
@@ -58,10 +51,31 @@ impl<T> State<T> {
         }
     }
 
-    /// How many messages are there to be taken.
+    /// How many messages are there to be taken; `ring` is the channel's, also below.
     #[inline]
-    pub(super) fn len(&self) -> usize {
-        self.buffer.len() + self.returned.len()
+    pub(super) fn len(&self, ring: &Ring<T>) -> usize {
+        ring.len() + self.beyond.len() + self.returned.len()
+    }
+
+    /// As much as is left of what [`make_busy`](Ring::make_busy) began; `waiting`: how many wait, for whatever it may be. In a rendezvous nothing passes the lock.
+    #[inline]
+    pub(super) fn settle_ring(&mut self, ring: &Ring<T>, waiting: usize) {
+        let is_calm = waiting == 0 && self.reserved == 0 && self.returned.is_empty() && self.receivers > 0;
+        if is_calm && self.capacity > 0 {
+            if !self.beyond.is_empty() {
+                self.fill_up(ring);
+            }
+            ring.settle(self.beyond.is_empty());
+        }
+    }
+
+    /// What is beyond the ring comes into it, as far as there is room (C3).
+    fn fill_up(&mut self, ring: &Ring<T>) {
+        while ring.has_room()
+            && let Some(value) = self.beyond.pop_front()
+        {
+            ring.push(value);
+        }
     }
 
     pub(super) fn capacity(&self) -> usize {
@@ -90,18 +104,6 @@ impl<T> State<T> {
         self.senders == 0
     }
 
-    /// What nobody will receive if it was the last one; to be dropped without the lock. Then the caller
-    /// notifies all senders, too.
-    pub(super) fn drop_receiver(&mut self) -> Option<impl Sized + use<T>> {
-        self.receivers -= 1;
-        (self.receivers == 0).then(|| (std::mem::take(&mut self.buffer), std::mem::take(&mut self.returned)))
-    }
-
-    #[inline]
-    fn has_room(&self) -> bool {
-        self.has_room_beside(self.len())
-    }
-
     /// Whether there is room beside `len` messages, which there are.
     #[inline]
     fn has_room_beside(&self, len: usize) -> bool {
@@ -109,39 +111,64 @@ impl<T> State<T> {
     }
 
     #[inline]
-    fn push(&mut self, value: T) {
-        self.push_to(self.len(), value);
-    }
-
-    /// As [`push`](Self::push), to `len` messages, which there are.
-    #[inline]
-    fn push_to(&mut self, len: usize, value: T) {
-        self.buffer.push_back(value);
-        if len >= self.peak {
-            self.peak = len + 1;
+    fn note_len(&mut self, len: usize) {
+        if len > self.peak {
+            self.peak = len;
         }
     }
 }
 
-/// Sends where nobody waits and there is room; otherwise the value comes back, and [`send`] sees to it, under the same lock.
-#[inline]
-pub(super) fn send_quietly<T>(channel: &mut QuietChannel<'_, T>, value: T) -> Result<(), T> {
-    // With room nobody stands in the line for it (C2).
-    let len = channel.len();
-    if !channel.has_room_beside(len) || channel.waiting(RECEIVERS) > 0 || channel.receivers == 0 {
-        return Err(value);
+impl<T> LockedChannel<'_, T> {
+    fn len(&self) -> usize {
+        State::len(self, self.ring)
     }
-    channel.push_to(len, value);
-    Ok(())
+
+    fn has_room(&self) -> bool {
+        self.has_room_beside(self.len())
+    }
+
+    #[inline]
+    fn push(&mut self, value: T) {
+        let len = self.len() + 1;
+        // C3
+        if self.beyond.is_empty() && self.ring.has_room() {
+            self.ring.push(value);
+        } else {
+            self.beyond.push_back(value);
+        }
+        self.note_len(len);
+    }
+
+    /// Takes out the oldest message.
+    #[inline]
+    fn pop(&mut self) -> Option<T> {
+        match self.returned.pop_front() {
+            Some((_, value)) => Some(value),
+            None => self.ring.pop().or_else(|| self.beyond.pop_front()),
+        }
+    }
 }
 
-/// Takes the oldest message where nobody waits for its place; otherwise [`receive`] sees to it, under the same lock.
+/// A receiver goes. What nobody will receive if it was the last one; to be dropped without the lock. Then the caller notifies all senders, too.
+pub(super) fn drop_receiver<T>(channel: &mut LockedChannel<'_, T>) -> Option<impl Sized + use<T>> {
+    channel.receivers -= 1;
+    (channel.receivers == 0).then(|| {
+        let in_ring: Vec<_> = std::iter::from_fn(|| channel.ring.pop()).collect();
+        (in_ring, std::mem::take(&mut channel.beyond), std::mem::take(&mut channel.returned))
+    })
+}
+
+/// Sends beyond the ring, where something is already, and the ring need not be busy for that; otherwise the value comes back.
 #[inline]
-pub(super) fn receive_quietly<T>(channel: &mut QuietChannel<'_, T>) -> Option<T> {
-    if channel.waiting(SENDERS) > 0 || !channel.returned.is_empty() {
-        return None;
+pub(super) fn send_beyond<T>(state: &mut State<T>, ring: &Ring<T>, value: T) -> Result<(), T> {
+    // Nobody waits to receive where there are messages (C1), nor to send where there is room (C2). That in the ring can only become fewer.
+    let len = state.len(ring);
+    if state.beyond.is_empty() || !state.has_room_beside(len) || state.receivers == 0 {
+        return Err(value);
     }
-    channel.buffer.pop_front()
+    state.beyond.push_back(value);
+    state.note_len(len + 1);
+    Ok(())
 }
 
 /// Sends if that can be done at once.
@@ -222,7 +249,10 @@ pub(super) fn give_up_place<T>(channel: &mut LockedChannel<'_, T>, wakes: &mut W
 
 /// Gives free places, and receivers that wait, to the line, from its front.
 pub(super) fn settle<T>(channel: &mut LockedChannel<'_, T>, wakes: &mut Wakes) {
-    while let Some(first) = channel.front(SENDERS) {
+    // C4: otherwise those in the line are being told that.
+    while channel.has_receivers()
+        && let Some(first) = channel.front(SENDERS)
+    {
         if first.number == RESERVES {
             if !has_place(channel) {
                 return;
@@ -275,12 +305,8 @@ pub(super) fn force_send<T>(channel: &mut LockedChannel<'_, T>, value: T) -> Res
             Ok(None)
         }
         Err(TrySendError::Full(value)) => {
-            let oldest = match channel.returned.pop_front() {
-                Some((_, oldest)) => Some(oldest),
-                None => channel.buffer.pop_front(),
-            };
             // C2: there are as many as before. With none there is a rendezvous that nobody waits at, or all places are reserved.
-            match oldest {
+            match channel.pop() {
                 Some(oldest) => {
                     channel.push(value);
                     Ok(Some(oldest))
@@ -293,11 +319,7 @@ pub(super) fn force_send<T>(channel: &mut LockedChannel<'_, T>, value: T) -> Res
 
 /// Takes the oldest message if there is one. `waits`: the caller is going to wait for one otherwise.
 pub(super) fn receive<T>(channel: &mut LockedChannel<'_, T>, waits: bool) -> Result<T, TryRecvError> {
-    let oldest = match channel.returned.pop_front() {
-        Some((_, value)) => Some(value),
-        None => channel.buffer.pop_front(),
-    };
-    match oldest {
+    match channel.pop() {
         Some(value) => {
             // C2: the free place belongs to the one who has waited longest. No receiver waits (C1), so this is all.
             if channel.has_room() {
@@ -348,7 +370,8 @@ pub(super) fn give_back<T>(channel: &mut LockedChannel<'_, T>, number: u64, valu
     }
     let place = channel.returned.partition_point(|&(other, _)| other < number);
     channel.returned.insert(place, (number, value));
-    channel.peak = channel.peak.max(channel.len());
+    let len = channel.len();
+    channel.note_len(len);
 }
 
 /// Hands `value` to the first of the waiting receivers, of which there is one. A message keeps the
@@ -390,10 +413,10 @@ pub struct ChannelStatistics {
 }
 
 pub(super) fn statistics<T>(channel: &Channel<T>) -> ChannelStatistics {
-    let locked = channel.lock();
+    let locked = channel.lot.lock();
     ChannelStatistics {
-        buffered: locked.len(),
-        peak_buffered: locked.peak,
+        buffered: locked.len(&channel.ring),
+        peak_buffered: locked.peak.max(channel.ring.peak()),
         capacity: locked.capacity,
         reserved: locked.reserved,
         senders: locked.senders,

@@ -2,6 +2,7 @@
 
 use crate::common::{WORKERS, begin_in_cancelled_scope, cancel_while_waiting, drop_after};
 use futures_util::{SinkExt, poll};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
@@ -169,6 +170,35 @@ fn without_a_bound_a_send_never_waits() {
         }
         assert_eq!(receiver.recv().await, Err(RecvError));
     });
+}
+
+/// More than a channel keeps where no lock is taken: the order is that of the sends, the capacity is what was asked for, and what is left is dropped with the last receiver.
+#[test]
+fn a_long_channel_is_as_long_as_it_says_and_keeps_the_order() {
+    const CAPACITY: usize = 200;
+    let drops = CountDrops::new();
+    let (sender, receiver) = channel::bounded(CAPACITY);
+    let send = |numbers: Range<usize>| {
+        for number in numbers {
+            assert!(sender.try_send((number, drops.guard())).is_ok());
+            assert_eq!(sender.try_reserve().is_ok(), receiver.len() < CAPACITY);
+        }
+        assert!(sender.try_send((0, drops.guard())).is_err_and(|error| error.is_full()));
+    };
+    let receive = |numbers: Range<usize>| {
+        for number in numbers {
+            assert_eq!(receiver.try_recv().map(|(received, _)| received).ok(), Some(number));
+        }
+    };
+    send(0..CAPACITY);
+    receive(0..90);
+    send(CAPACITY..CAPACITY + 90);
+    receive(90..CAPACITY + 40);
+    assert_eq!((sender.len(), receiver.statistics().peak_buffered), (50, CAPACITY));
+    assert!(sender.force_send((0, drops.guard())).is_ok_and(|replaced| replaced.is_none()));
+    drop(receiver);
+    assert_eq!((drops.dropped(), drops.made()), (CAPACITY + 93, CAPACITY + 93));
+    assert!(sender.try_send((0, drops.guard())).is_err_and(|error| !error.is_full()));
 }
 
 /// The oldest makes room; who waits to send goes on waiting, and who waits to receive is served first.

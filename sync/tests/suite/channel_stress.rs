@@ -51,7 +51,7 @@ impl Way {
 #[test]
 fn every_message_arrives_exactly_once() {
     for way in [Way::Patient, Way::Restless, Way::Greedy] {
-        for (capacity, consumers) in [(0, 3), (1, 1), (1, 6), (16, 3), (usize::MAX, 2)] {
+        for (capacity, consumers) in [(0, 3), (1, 1), (1, 6), (16, 3), (100, 3), (usize::MAX, 2)] {
             on_each(WORKERS, async || {
                 eprintln!("{way:?}, {consumers} consumers, capacity {capacity}");
                 every_message_once(capacity, consumers, way).await;
@@ -95,7 +95,7 @@ async fn every_message_once(capacity: usize, consumers: usize, way: Way) {
 /// What comes back after a dropped receive does not overtake, nor is overtaken.
 #[test]
 fn each_producer_is_heard_in_order_also_by_a_restless_consumer() {
-    for capacity in [0, 1, 8] {
+    for capacity in [0, 1, 8, 100, usize::MAX] {
         on_each(WORKERS, async || {
             let drops = CountDrops::new();
             let (sender, receiver) = channel::bounded(capacity);
