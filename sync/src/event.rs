@@ -63,7 +63,8 @@ impl Event {
     pub fn set(&self) {
         // The flag changes under the lock: whoever has entered the queue with the flag unset is notified.
         let locked = self.lot.lock_quietly();
-        let was_set = self.set.swap(true, Ordering::AcqRel);
+        let was_set = self.set.load(Ordering::Relaxed);
+        self.set.store(true, Ordering::Release); // Pairs with `is_set`.
         if !was_set && locked.waiting(WAITERS) > 0 {
             locked.into_locked().notify_all(WAITERS);
         }

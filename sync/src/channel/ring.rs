@@ -26,6 +26,7 @@
 //! Changes of the word are Acquire and Release: who finds the ring empty, or full, or busy, has seen what those have done who made it so, as it would under one lock.
 #![allow(unsafe_code)]
 
+use std::collections::VecDeque;
 use std::mem::MaybeUninit;
 use trioxide_runtime::lowlevel::primitives::UnsafeCell;
 use trioxide_runtime::lowlevel::primitives::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -194,6 +195,18 @@ impl<T> Ring<T> {
         self.word.store(word.wrapping_add(POSITION + MESSAGE), Ordering::Release); // R1
         // SAFETY: just claimed.
         unsafe { self.put(back_of(word), value) };
+    }
+
+    /// Adds as many of `messages` as it has room for, the first of them first; under the lock, while it is busy.
+    pub(super) fn fill_up(&self, messages: &mut VecDeque<T>) {
+        let word = self.busy_word();
+        let number = messages.len().min((self.room - len_of(word)) as usize);
+        self.word.store(word.wrapping_add((POSITION + MESSAGE) * number as u64), Ordering::Release); // R1
+        for at in 0..number as u64 {
+            let message = messages.pop_front().expect("there are as many");
+            // SAFETY: just claimed.
+            unsafe { self.put(back_of(word).wrapping_add(at), message) };
+        }
     }
 
     /// Takes the oldest message out, under the lock, while it is busy.

@@ -63,18 +63,9 @@ impl<T> State<T> {
         let is_calm = waiting == 0 && self.reserved == 0 && self.returned.is_empty() && self.receivers > 0;
         if is_calm && self.capacity > 0 {
             if !self.beyond.is_empty() {
-                self.fill_up(ring);
+                ring.fill_up(&mut self.beyond); // C3
             }
             ring.settle(self.beyond.is_empty());
-        }
-    }
-
-    /// What is beyond the ring comes into it, as far as there is room (C3).
-    fn fill_up(&mut self, ring: &Ring<T>) {
-        while ring.has_room()
-            && let Some(value) = self.beyond.pop_front()
-        {
-            ring.push(value);
         }
     }
 
