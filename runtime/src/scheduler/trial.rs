@@ -184,7 +184,7 @@ impl Trial {
             return true;
         }
         if is_told {
-            self.term.set((self.term.get() * 4).min(LONGEST_TERM));
+            self.term.set((self.term.get() * 8).min(LONGEST_TERM));
         }
         self.doubted.set(false);
         self.rest.set(FIRST_REST);
