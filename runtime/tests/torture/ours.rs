@@ -169,6 +169,7 @@ async fn race_all(at: Place, ops: Vec<Op>) -> Result<(), Bad> {
 }
 
 pub(crate) async fn local(at: Place, catches: bool, children: Vec<Op>, body: Op) -> Result<(), Bad> {
+    let _panics = at.frame.watch_panics();
     let body_done = AtomicBool::new(false);
     let joined = local_nursery_send(async |n: LocalNurserySend<'_, Bad>| {
         at.register(n.scope());

@@ -93,13 +93,10 @@ impl Frame {
         self.is_late() || self.chain().any(|frame| frame.outlived.load(SeqCst))
     }
 
-    /// What stands in something late waits there; and so does a panic that has come out there, of a nursery in it.
+    /// What stands in something late waits there; and so does a panic that has come out there, of a nursery in it, whatever tasks of that nursery spawned each other.
     fn is_late(&self) -> bool {
-        let task = self.chain().find(|frame| frame.task);
-        self.in_task().any(|frame| frame.late.load(SeqCst))
-            || task
-                .and_then(|task| task.above.as_deref())
-                .is_some_and(|nursery| nursery.in_task().any(|frame| frame.came_out.load(SeqCst)) && nursery.is_late())
+        let is_held = |frame: &Frame| frame.came_out.load(SeqCst) && frame.is_late();
+        self.in_task().any(|frame| frame.late.load(SeqCst)) || self.chain().skip(1).any(is_held)
     }
 
     /// Notes a panic that comes out of the nursery of this frame, when the guard is dropped by it.
