@@ -228,14 +228,18 @@ fn start_returns_after_clean_up_and_what_the_child_has_forgotten() {
         nursery(async |n: Nursery<Never>| {
             let (clean, end) = (cleaned.clone(), ended.clone());
             let failed = n.start(async move |_: Started<()>| {
+                let gate = Gate::default();
+                let opened = gate.clone();
                 let mut forgotten = Box::pin(nursery(async move |m: Nursery<Never>| {
                     m.spawn(async move {
+                        opened.pass().await;
                         a_while().await;
                         end.set();
                     });
                 }));
                 assert!(poll!(&mut forgotten).is_pending());
                 mem::forget(forgotten);
+                gate.open();
                 finally(a_while(), async move { clean.set() }).await;
             });
             assert_eq!(failed.await, Err(StartError::NotStarted));
