@@ -233,7 +233,7 @@ pub fn a_ring_grows_against_sends() {
             thread::spawn(move || sender.try_send(number).unwrap())
         });
         sender.try_send(3).unwrap();
-        sending.map(|thread| thread.join().unwrap());
+        sending.into_iter().for_each(|thread| thread.join().unwrap());
         let mut received = [(); 3].map(|()| receiver.try_recv().unwrap());
         received.sort_unstable();
         assert_eq!(received, [1, 2, 3]);

@@ -52,6 +52,7 @@ async fn arm((at, op): (Place, Op)) -> Option<Token> {
 }
 
 async fn joined(at: Place, ops: Vec<Op>) -> Result<(), Bad> {
+    let _panics = at.frame.watch_panics();
     let (arms, each) = Arms::new(&at, ops);
     let mut each = each.into_iter().map(arm);
     match (each.next(), each.next(), each.next()) {
@@ -76,6 +77,7 @@ async fn failing_arm(errors: &Mutex<Vec<Bad>>, (at, op): (Place, Op)) -> Result<
 }
 
 async fn try_joined(at: Place, ops: Vec<Op>) -> Result<(), Bad> {
+    let _panics = at.frame.watch_panics();
     let (arms, each) = Arms::new(&at, ops);
     let errors = Mutex::new(Vec::new());
     let mut each = each.into_iter().map(|op| failing_arm(&errors, op));
@@ -116,6 +118,7 @@ async fn racer((at, op): (Place, Op)) {
 }
 
 async fn raced(at: Place, ops: Vec<Op>) -> Result<(), Bad> {
+    let _panics = at.frame.watch_panics();
     let (_, each) = Arms::new(&at, ops);
     let mut each = each.into_iter().map(racer);
     match (each.next(), each.next(), each.next()) {
