@@ -27,8 +27,8 @@ models! {
     permit_used_against_dropped_recv
     close_against_send
     sends_past_the_lock_against_recv
-    a_ring_grows_against_recv
-    a_ring_grows_against_sends
+    sends_past_the_lock_against_try_recv
+    sends_past_the_lock_against_each_other
     sends_beyond_the_ring_against_recv
     close_against_send_past_the_lock
     nobody_overtakes_a_send_that_waits
