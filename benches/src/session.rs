@@ -98,7 +98,7 @@ pub struct Running {
 }
 
 enum On {
-    Trioxide(Trioxide, OnTrioxide),
+    Trioxide(Box<Trioxide>, OnTrioxide),
     Tokio(Tokio, fn(&Tokio, Scale) -> Sample),
     Smol(Smol, fn(&Smol, Scale) -> Sample),
     #[cfg(feature = "peers")]
@@ -118,12 +118,12 @@ impl Running {
         let not_there = || io::Error::other(format!("{} does not run {}", contender.name(), row.name));
         let (workers, body) = (settings.workers, settings.body);
         let on = match contender {
-            Contender::Trioxide => On::Trioxide(Trioxide::new(workers)?, row.trioxide),
+            Contender::Trioxide => On::Trioxide(Box::new(Trioxide::new(workers)?), row.trioxide),
             Contender::Tokio => On::Tokio(Tokio::new(workers, body)?, row.tokio.ok_or_else(not_there)?),
             Contender::TokioCt => On::Tokio(Tokio::current_thread(body)?, row.tokio.ok_or_else(not_there)?),
             Contender::Smol => On::Smol(Smol::new(workers, body)?, row.smol.ok_or_else(not_there)?),
             library if library.is_library() => {
-                On::Trioxide(Trioxide::new(workers)?, row.library(library).ok_or_else(not_there)?)
+                On::Trioxide(Box::new(Trioxide::new(workers)?), row.library(library).ok_or_else(not_there)?)
             }
             #[cfg(feature = "peers")]
             peer => On::Peer { repeat: crate::peers::repeat(peer, row.name).ok_or_else(not_there)?, workers },
