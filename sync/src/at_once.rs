@@ -130,3 +130,9 @@ where
         Poll::Ready((this.done)(this.on, acquired))
     }
 }
+
+/// What came of a wait for permits that nobody owns: they are not broken by anybody.
+#[inline]
+pub(crate) fn unbroken<T>(acquired: Result<T, Broken>) {
+    debug_assert!(acquired.is_ok());
+}

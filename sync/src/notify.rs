@@ -2,11 +2,11 @@
 //!
 //! Signals are permits, which never come back.
 
-use crate::at_once::acquire_at_once;
+use crate::at_once::{acquire_at_once, unbroken};
 use crate::thread;
 use std::fmt;
 use std::future::Future;
-use trioxide_runtime::lowlevel::line::{Broken, Permits, Want};
+use trioxide_runtime::lowlevel::line::{Permits, Want};
 
 /// A signal that can be given again and again: it wakes one who waits, or is kept, once, for the next who comes. After tokio's `Notify`.
 ///
@@ -135,11 +135,6 @@ impl Notify {
         let now = self.signals.snapshot();
         NotifyStatistics { is_notified: now.free > 0, tasks_waiting: now.waiting }
     }
-}
-
-/// What nobody owns is not broken by anybody.
-fn unbroken<T>(acquired: Result<T, Broken>) {
-    debug_assert!(acquired.is_ok());
 }
 
 impl Default for Notify {

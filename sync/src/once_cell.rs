@@ -2,7 +2,7 @@
 //!
 //! The one permit is the right to make the value. When it is made there are permits for everybody, so that all who wait go on at once.
 
-use crate::at_once::at_once;
+use crate::at_once::{at_once, unbroken};
 use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -157,8 +157,7 @@ impl<T> OnceCell<T> {
             return Ok(value);
         }
         if poll_fn(|cx| self.right.poll_take(cx, 1, OPERATION)).await.is_none() {
-            let acquired = self.right.acquire(1, false).await;
-            debug_assert!(acquired.is_ok(), "permits that nobody owns are not broken");
+            unbroken(self.right.acquire(1, false).await);
         }
         let right = Sharing::acquired(&self.right, 1);
         if let Some(value) = self.value.get() {

@@ -1,6 +1,6 @@
 //! So many at once: [`Semaphore`].
 
-use crate::at_once::acquire_at_once;
+use crate::at_once::{acquire_at_once, unbroken};
 use crate::thread;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -280,11 +280,6 @@ impl Semaphore {
 #[inline]
 fn possible(permits: usize) {
     assert!(permits <= MOST, "trioxide: a semaphore was asked for {permits} permits; there can be {MOST} at most");
-}
-
-/// Permits that nobody owns are not broken by anybody.
-fn unbroken<T>(acquired: Result<T, crate::Broken>) {
-    debug_assert!(acquired.is_ok());
 }
 
 fn refused(_: Refusal) -> NoPermits {

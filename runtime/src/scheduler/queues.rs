@@ -136,6 +136,7 @@ impl Queues {
     }
 
     /// Whether there are forks.
+    #[inline]
     pub(super) fn have_forks(&self) -> bool {
         self.has_forks.get() && !self.forks.is_empty()
     }
@@ -143,7 +144,7 @@ impl Queues {
     /// Whether only the slot may hold something.
     #[inline]
     pub(super) fn are_empty(&self) -> bool {
-        self.queue.is_empty() && (!self.has_forks.get() || self.forks.is_empty())
+        self.queue.is_empty() && !self.have_forks()
     }
 }
 

@@ -46,10 +46,47 @@ pub(super) const LOOK: Duration = Duration::from_micros(50);
 pub(super) struct Reading {
     /// Since any moment, always the same.
     pub(super) at: Duration,
-    /// How many steps all workers have done; it wraps round.
+    /// How many steps all workers have done.
     pub(super) done: u64,
     /// And by this one.
     pub(super) own: u64,
+}
+
+/// What a worker does, in steps. They are not counted one by one: each poll begins with the same budget, and what all polls of a thread have left of theirs is summed up where a poll ends.
+pub(super) struct Account {
+    /// What the others on its thread had left before, and what it had done on others.
+    offset: Cell<u64>,
+    looked_at: Cell<u64>,
+}
+
+/// After so many steps a worker looks whether it is time to step aside.
+const LOOK_AFTER: u64 = 256;
+
+impl Account {
+    pub(super) fn new() -> Self {
+        Self { offset: Cell::new(0), looked_at: Cell::new(0) }
+    }
+
+    /// On a thread whose polls have `left` so much, all in all; so many were done before, and there can have been so many at `most`.
+    pub(super) fn begin(&self, done: u64, most: u64, left: u64) {
+        self.offset.set(done.wrapping_sub(most).wrapping_add(left));
+    }
+
+    /// How many steps there were.
+    #[inline]
+    pub(super) fn done(&self, most: u64, left: u64) -> u64 {
+        most.wrapping_add(self.offset.get()).wrapping_sub(left)
+    }
+
+    /// Whether there were enough of them since the last look, which this one is, then.
+    #[inline]
+    pub(super) fn is_enough(&self, done: u64) -> bool {
+        let enough = done.wrapping_sub(self.looked_at.get()) >= LOOK_AFTER;
+        if enough {
+            self.looked_at.set(done);
+        }
+        enough
+    }
 }
 
 /// What a worker knows of itself.
@@ -80,11 +117,11 @@ enum Stage {
 
 impl Reading {
     fn done_since(self, start: Self) -> f64 {
-        self.done.wrapping_sub(start.done) as f64
+        self.done.saturating_sub(start.done) as f64
     }
 
     fn own_since(self, start: Self) -> f64 {
-        self.own.wrapping_sub(start.own) as f64
+        self.own.saturating_sub(start.own) as f64
     }
 
     fn time_since(self, start: Self) -> Duration {
@@ -109,7 +146,7 @@ pub(super) struct Seen {
 /// Whether one who is aside is wanted, as tasks wait behind steps that are not short, or as nothing runs any more.
 pub(super) fn is_wanted(before: &Seen, now: &Seen) -> bool {
     let passed = now.at.saturating_sub(before.at);
-    let steps = |index: usize| now.workers[index].0.wrapping_sub(before.workers[index].0);
+    let steps = |index: usize| now.workers[index].0.saturating_sub(before.workers[index].0);
     let all: u64 = (0..now.workers.len()).map(steps).sum();
     let waits = |index: usize| now.workers[index].1 && !are_short(steps(index) as f64, 1, passed);
     all == 0 || (now.injected && !are_short(all as f64, 1, passed)) || (0..now.workers.len()).any(waits)
@@ -258,6 +295,22 @@ mod tests {
             }
             f64::from(aside) / steps as f64
         }
+    }
+
+    #[test]
+    fn the_account_of_a_worker_goes_on_on_another_thread_and_leaves_out_what_was_there_before() {
+        let account = Account::new();
+        let begin = 5_000; // left by others on the first thread
+        account.begin(0, 0, begin);
+        assert_eq!(account.done(0, begin), 0);
+        assert_eq!(
+            account.done(3 * 129, begin + 3 * 100),
+            3 * 29,
+            "three polls, each with 128 units, of which 28 were used"
+        );
+        account.begin(3 * 29, 3 * 129, 7);
+        assert_eq!(account.done(4 * 129, 7 + 128), 3 * 29 + 1, "a fourth one, elsewhere, which used none");
+        assert!(!account.is_enough(LOOK_AFTER - 1) && account.is_enough(LOOK_AFTER) && !account.is_enough(LOOK_AFTER));
     }
 
     const SECOND: Duration = Duration::from_secs(1);

@@ -17,7 +17,7 @@ use super::linger::Linger;
 use super::queues::{Ends, Queues};
 use super::quiet::{Decision, Rest};
 use super::sentry::{NAP, Seen};
-use super::trial::Trial;
+use super::trial::{Account, Trial};
 use super::{How, ID_BLOCK, Queued, Shared, take_ids};
 use crate::contain;
 use crate::context;
@@ -54,8 +54,7 @@ pub(crate) struct Worker {
     random: Cell<u32>,
     linger: Linger,
     trial: Trial,
-    /// What it had done when it last looked whether it is to step aside.
-    looked_at: Cell<u64>,
+    account: Account,
     seen_stirs: Seen,
     /// Woken from outside, and has not run anything since (`sentry` Y2).
     woken: Cell<bool>,
@@ -102,7 +101,7 @@ impl Worker {
             random: Cell::new(seed),
             linger: Linger::new(),
             trial: Trial::new(),
-            looked_at: Cell::new(0),
+            account: Account::new(),
             seen_stirs: Seen::default(),
             woken: Cell::new(false),
             unwatched: Cell::new(false),
@@ -156,6 +155,8 @@ impl Worker {
     fn work(&self, ended: impl Fn() -> bool, run_main: impl Fn() -> bool) {
         let remote = self.remote(); // Looked up once: all below is done for each task.
         remote.parker.bind();
+        let has_others = self.shared.remotes.len() > 1;
+        self.begin_account();
         context::with_worker(self, || {
             let mut mode = Mode::Running;
             while !ended() {
@@ -165,7 +166,7 @@ impl Worker {
                 }
                 let ticks = self.ticks.get().wrapping_add(1);
                 self.ticks.set(ticks);
-                if ticks.is_multiple_of(ACCOUNT) && self.note_done() && mode == Mode::Running {
+                if has_others && ticks.is_multiple_of(ACCOUNT) && self.note_done() && mode == Mode::Running {
                     self.step_aside_if_due();
                 }
                 let task = match ticks % MAINTENANCE {

@@ -70,7 +70,7 @@ pub struct BlockingStatistics {
 #[derive(Default)]
 pub(crate) struct Counts {
     pub(crate) steps: Count,
-    /// Polls, and units of the budget that were used in them. Noted now and then; it wraps round.
+    /// Polls, and units of the budget that were used in them. Noted now and then, if there is more than one worker.
     pub(crate) done: Count,
     pub(crate) parks: Count,
     pub(crate) steals: Count,

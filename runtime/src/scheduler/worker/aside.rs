@@ -1,6 +1,9 @@
 //! A worker that steps aside, to see whether the others do more without it: `trial` has the reasons.
 //!
-//! It has nothing to run meanwhile: what it had goes to the inject queue. For all others it is a worker in a poll, which looks at every queue before it lies down; so the protocol of who sleeps knows nothing of it.
+//! For all others it is a worker in a poll, which looks at every queue before it lies down; so the protocol of who sleeps knows nothing of it. What that relies on:
+//! - It counts as running when it steps aside, and not as one who searches: others are woken as if it were not there.
+//! - It has nothing to run meanwhile, and is not at the driver: what it had goes to the inject queue, and what its timers wake takes it back to work.
+//! - `Counts::done` of each worker has one writer and does not go back, whatever thread the worker is on.
 
 use std::sync::LazyLock;
 use std::thread;
@@ -17,22 +20,25 @@ static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
 /// The models have no time.
 const TRIALS: bool = cfg!(not(loom));
 
-/// After having done so much, a worker looks whether it is time to step aside.
-const LOOK_AFTER: u64 = 256;
-
 impl Worker {
+    /// This thread is the worker's from now on: what was done on it before is not its.
+    pub(super) fn begin_account(&self) {
+        let counts = &self.remote().counts;
+        self.account.begin(counts.done.get(), self.most(), context::left_of_budgets());
+    }
+
     /// Notes what it has done; whether it is enough for a look at the clock.
     #[inline]
     pub(super) fn note_done(&self) -> bool {
-        let counts = &self.remote().counts;
-        let most = counts.steps.get().wrapping_mul(u64::from(self.shared.budget) + 1);
-        let done = most.wrapping_sub(context::left_of_budgets());
-        counts.done.set(done);
-        let enough = done.wrapping_sub(self.looked_at.get()) >= LOOK_AFTER;
-        if enough {
-            self.looked_at.set(done);
-        }
-        enough
+        let done = self.account.done(self.most(), context::left_of_budgets());
+        self.remote().counts.done.set(done);
+        self.account.is_enough(done)
+    }
+
+    /// What it would have done if every poll had used up its budget.
+    #[inline]
+    fn most(&self) -> u64 {
+        self.remote().counts.steps.get().wrapping_mul(u64::from(self.shared.budget) + 1)
     }
 
     /// Steps aside if it is time for that.
